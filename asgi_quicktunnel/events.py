@@ -1,0 +1,76 @@
+"""What may be observed of a tunnel. Emitted through the one `emit` handed down at construction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from asgi_quicktunnel.errors import QuickTunnelError
+from asgi_quicktunnel.model import EdgeAddress, Registration
+
+__all__ = [
+    "ConnectionLost",
+    "Drained",
+    "Emit",
+    "Event",
+    "Registered",
+    "RequestDone",
+    "TunnelReady",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelReady:
+    """The public URL works."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The edge accepted one HA connection; `elapsed` is seconds from dial to answer."""
+
+    conn_index: int
+    address: EdgeAddress
+    registration: Registration
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """One HA connection ended without our asking for it."""
+
+    conn_index: int
+    address: EdgeAddress | None
+    cause: QuickTunnelError
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDone:
+    """One request was answered or given up.
+
+    Attributes:
+        status: what the visitor saw, or None when the stream was reset before an answer.
+        elapsed: seconds from the arrival of the head to the end of the answer.
+        received: body bytes from the visitor.
+        sent: body bytes to the visitor.
+    """
+
+    conn_index: int
+    method: str
+    path: str
+    status: int | None
+    elapsed: float
+    received: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Every connection was unregistered and closed; `unfinished` requests were cut off."""
+
+    unfinished: int
+
+
+Event = TunnelReady | Registered | ConnectionLost | RequestDone | Drained
+Emit = Callable[[Event], None]
