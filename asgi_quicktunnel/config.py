@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from asgi_quicktunnel.errors import ConfigError
@@ -60,6 +60,15 @@ class TunnelConfig:
     grace_period: float = 30.0
     diagnostics_path: str | None = "/_quicktunnel"
 
+    if TYPE_CHECKING:
+        _given: ClassVar[frozenset[str]]  # per instance; ClassVar keeps it out of the fields
+
+    def __new__(cls, **options: Any) -> Self:
+        """Remember which options were given: the environment sets only the others."""
+        config = super().__new__(cls)
+        object.__setattr__(config, "_given", frozenset(options))
+        return config
+
     def __post_init__(self) -> None:
         for name in ("strict", "wait_ready"):
             if not isinstance(getattr(self, name), bool):
@@ -69,8 +78,10 @@ class TunnelConfig:
         self._check_addresses()
         for name, lowest in (("handshake_timeout", 0.1), ("grace_period", 0.0)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not (
-                lowest <= value <= 3600
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not (lowest <= value <= 3600)
             ):
                 raise _wrong(name, value, f"a number of seconds from {lowest:g} to 3600")
         if self.edge_ip_version not in ("auto", 4, 6):
@@ -131,7 +142,29 @@ class TunnelConfig:
         if unknown:
             known = ", ".join(sorted(field.name for field in fields(self)))
             raise ConfigError(f"there is no option {unknown[0]!r}; the options are: {known}")
-        return replace(self, **options)
+        config = replace(self, **options)
+        object.__setattr__(config, "_given", self._given | options.keys())
+        return config
+
+    @classmethod
+    def resolve(
+        cls,
+        config: TunnelConfig | None,
+        options: Mapping[str, Any],
+        environ: Mapping[str, str],
+    ) -> TunnelConfig:
+        """What holds: keyword before config, before environment, before default.
+
+        Raises:
+            ConfigError: as `with_options` and `from_env`.
+        """
+        if config is not None and not isinstance(config, TunnelConfig):
+            raise _wrong("config", config, "a TunnelConfig")
+        resolved = cls.from_env(environ)
+        if config is not None:
+            given = {name: getattr(config, name) for name in config._given}
+            resolved = resolved.with_options(given)
+        return resolved.with_options(options)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> TunnelConfig:

@@ -25,14 +25,14 @@ class QuickTunnelError(Exception):
     """The root of the tree.
 
     Attributes:
-        retryable: whether the same attempt may succeed later. Decided once, where the fact is known.
+        retryable: whether the same attempt may succeed later; decided where the fact is known.
     """
 
     retryable: bool = False
 
 
 class ConfigError(QuickTunnelError, ValueError):
-    """An option has a value that can't be used; the message names option, value and what would do."""
+    """An option can't be used; the message names the option, its value and what would do."""
 
 
 class ProvisioningError(QuickTunnelError):
@@ -42,9 +42,7 @@ class ProvisioningError(QuickTunnelError):
         status: HTTP status of the answer, or None when there was none.
     """
 
-    def __init__(
-        self, message: str, *, status: int | None = None, retryable: bool = False
-    ) -> None:
+    def __init__(self, message: str, *, status: int | None = None, retryable: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.retryable = retryable

@@ -1,0 +1,1 @@
+"""What local visitors see of the tunnel."""

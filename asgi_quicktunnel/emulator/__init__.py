@@ -1,0 +1,1 @@
+"""The embedded edge: the addresses of a Cloudflare of one's own."""

@@ -1,0 +1,1 @@
+"""What answers one RequestStream."""

@@ -1,0 +1,1 @@
+"""One dialled edge connection, whatever carries it."""

@@ -86,9 +86,7 @@ class Closed:
     idle: bool = False
 
 
-EngineEvent = (
-    Connected | StreamOpened | Readable | Writable | StreamReset | StreamStopped | Closed
-)
+EngineEvent = Connected | StreamOpened | Readable | Writable | StreamReset | StreamStopped | Closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +154,9 @@ class ServerSettings:
 
 
 class QuicEngine(Protocol):
-    """One QUIC connection, either side; no socket, no clock. `now` is seconds on the caller's clock.
+    """One QUIC connection, either side; no socket, no clock.
 
-    Calls never block and, apart from misuse (`LocalProtocolError`), never raise: what goes wrong
+    `now` is seconds on the caller's clock. Calls never block and, apart from misuse (`LocalProtocolError`), never raise: what goes wrong
     with the connection is the event `Closed`.
     """
 
@@ -219,7 +217,7 @@ class QuicEngine(Protocol):
 
 
 class QuicAcceptor(Protocol):
-    """The server side of one UDP address: which connection a datagram belongs to (RFC 9000 §5.2)."""
+    """The server side of one UDP address: whose a datagram is (RFC 9000 §5.2)."""
 
     def accept(
         self, datagram: bytes, address: tuple[str, int], *, now: float
