@@ -156,8 +156,8 @@ class ServerSettings:
 class QuicEngine(Protocol):
     """One QUIC connection, either side; no socket, no clock.
 
-    `now` is seconds on the caller's clock. Calls never block and, apart from misuse (`LocalProtocolError`), never raise: what goes wrong
-    with the connection is the event `Closed`.
+    `now` is seconds on the caller's clock. Calls never block and, apart from misuse
+    (`LocalProtocolError`), never raise: what goes wrong with the connection is the event `Closed`.
     """
 
     def receive_datagrams(self, datagrams: Sequence[bytes], *, now: float) -> None:
