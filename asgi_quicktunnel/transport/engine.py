@@ -191,7 +191,7 @@ class QuicEngine(Protocol):
         """
         ...
 
-    def write(self, stream_id: int, data: bytes, *, end: bool = False) -> int:
+    def write(self, stream_id: int, data: bytes | memoryview, *, end: bool = False) -> int:
         """Bytes accepted. Fewer than given: the end was not taken either; wait for `Writable`."""
         ...
 

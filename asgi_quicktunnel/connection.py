@@ -1,0 +1,181 @@
+"""One HA connection: dial, register, hand streams to the origin, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from asgi_quicktunnel.control import ControlSession, local_configuration
+from asgi_quicktunnel.errors import LocalProtocolError, QuickTunnelError
+from asgi_quicktunnel.model import Credentials, EdgeAddress, Registration
+from asgi_quicktunnel.origin.base import ConnectionFacts, Origin
+from asgi_quicktunnel.protocol.registration import ClientIdentity
+from asgi_quicktunnel.transport.base import TransportStatistics
+from asgi_quicktunnel.transport.engine import ClientSettings
+from asgi_quicktunnel.transport.quic import QuicTransport, dial_quic
+
+__all__ = ["ConnectionPlan", "HaConnection"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionPlan:
+    """What every connection of one tunnel has in common.
+
+    Attributes:
+        timeout: seconds for the dial, and again for the registration.
+        service: what answers, a label for the edge.
+    """
+
+    credentials: Credentials
+    identity: ClientIdentity
+    settings: ClientSettings = field(repr=False)
+    origin: Origin = field(repr=False)
+    timeout: float = 30.0
+    service: str = "http://asgi-app"
+
+
+class HaConnection:
+    """One registered connection. `open`, then `serve` until it ends, then `aclose`.
+
+    Args:
+        plan: what it shares with the others.
+        conn_index: 0..3.
+        address: the edge address to dial.
+        local_port: UDP port to send from, 0 for any.
+    """
+
+    def __init__(
+        self, plan: ConnectionPlan, conn_index: int, address: EdgeAddress, *, local_port: int = 0
+    ) -> None:
+        self.conn_index = conn_index
+        self.address = address
+        self.local_port = local_port
+        self.registration: Registration | None = None
+        self._plan = plan
+        self._log = logging.LoggerAdapter(
+            logger, {"conn_index": conn_index, "address": str(address)}
+        )
+        self._transport: QuicTransport | None = None
+        self._control: ControlSession | None = None
+        self._requests: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def open(
+        self, *, replace_existing: bool = False, previous_attempts: int = 0
+    ) -> Registration:
+        """Dial and register.
+
+        Raises:
+            DialError: no connection came about.
+            RegistrationError: the edge refused.
+            ConnectionLost: the connection ended before the answer.
+        """
+        plan = self._plan
+        transport = await dial_quic(
+            self.address, plan.settings, timeout=plan.timeout, local_port=self.local_port
+        )
+        self._transport = transport
+        self.local_port = transport.local_port
+        control = ControlSession(await transport.control_stream(), plan.identity)
+        control.start()
+        self._control = control
+        registration = await control.register(
+            plan.credentials,
+            self.conn_index,
+            local_ip=transport.local_ip,
+            replace_existing=replace_existing,
+            previous_attempts=previous_attempts,
+            timeout=plan.timeout,
+        )
+        self.registration = registration
+        return registration
+
+    async def push_configuration(self) -> None:
+        """Tell the edge what this connector serves; a failure is only logged (protocol.md §5.8)."""
+        assert self._control is not None
+        try:
+            await self._control.push_configuration(local_configuration(self._plan.service))
+        except QuickTunnelError as exc:
+            self._log.debug("the local configuration was not taken: %s", exc)
+
+    async def serve(self) -> None:
+        """Hand requests to the origin until `aclose`.
+
+        Raises:
+            ConnectionLost: the connection ended otherwise.
+        """
+        if self._transport is None or self.registration is None:
+            raise LocalProtocolError("serve() needs a connection that was opened")
+        facts = ConnectionFacts(self.conn_index, self.registration.colo)
+        loop = asyncio.get_running_loop()
+        serve = self._plan.origin.serve
+        async for stream in self._transport:
+            task = loop.create_task(serve(stream, facts))
+            self._requests.add(task)
+            self._idle.clear()
+            task.add_done_callback(self._on_request_done)
+
+    @property
+    def requests(self) -> int:
+        """Requests being answered now."""
+        return len(self._requests)
+
+    async def unregister(self, *, timeout: float) -> None:
+        """Ask the edge to send no more requests; a failure is only logged."""
+        if self._control is None or self.registration is None:
+            return
+        try:
+            await self._control.unregister(timeout=timeout)
+        except QuickTunnelError as exc:
+            self._log.debug("unregistering failed: %s", exc)
+
+    async def wait_idle(self) -> None:
+        """Return when no request is being answered and none came for 0.2 s."""
+        while True:
+            await self._idle.wait()
+            # One that the edge sent before it heard of our goodbye may be on its way.
+            await asyncio.sleep(_LINGER)
+            if self._idle.is_set():
+                return
+
+    async def aclose(self) -> int:
+        """Close the connection and cut off what is still being answered.
+
+        Returns:
+            How many requests were cut off.
+        """
+        if self._control is not None:
+            await self._control.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
+        unfinished = tuple(self._requests)
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished)
+        return len(unfinished)
+
+    async def abandon(self) -> None:
+        """Free the socket of a connection that ended; what it served sees the disconnect."""
+        if self._control is not None:
+            await self._control.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    def statistics(self) -> TransportStatistics | None:
+        """A snapshot, or None before the dial succeeded."""
+        return self._transport.statistics() if self._transport is not None else None
+
+    def _on_request_done(self, task: asyncio.Task[None]) -> None:
+        self._requests.discard(task)
+        if not self._requests:
+            self._idle.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("a request failed outside its origin", exc_info=error)
+
+
+_LINGER = 0.2  # s; design.md §4

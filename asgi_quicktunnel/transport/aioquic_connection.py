@@ -1,0 +1,210 @@
+"""aioquic's connection, with flow control that follows what was read (engine-notes.md §3).
+
+aioquic raises its limits as data arrives and creates every stream that a peer skips. The few
+internals that decide this are overridden here. `INTERNALS` names what this package uses beyond
+aioquic's public interface; a test fails when one is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import (
+    CONNECTION_LIMIT_FRAME_CAPACITY,
+    MAX_STREAM_DATA_FRAME_CAPACITY,
+    QuicConnection,
+    QuicConnectionError,
+    QuicConnectionState,
+    stream_is_client_initiated,
+    stream_is_unidirectional,
+)
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
+from aioquic.quic.packet_builder import QuicPacketBuilder, QuicSentPacket
+from aioquic.quic.rangeset import RangeSet
+from aioquic.quic.recovery import QuicPacketSpace
+from aioquic.quic.stream import QuicStream
+
+from asgi_quicktunnel.transport.engine import ClientSettings, Closed, ServerSettings
+
+__all__ = ["CID_LENGTH", "INTERNALS", "PEER", "Connection", "configuration"]
+
+
+class Connection(QuicConnection):
+    """aioquic's connection with limits that follow what was read (engine-notes.md §3)."""
+
+    packets_lost = 0
+
+    def prepare(self, settings: ClientSettings | ServerSettings) -> None:
+        """Set what aioquic's configuration does not offer; before the first packet."""
+        self._local_active_connection_id_limit = 4  # protocol.md §4
+        self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = (
+            settings.max_streams
+        )
+        # Neither side of the tunnel protocol uses unidirectional streams (protocol.md §4).
+        self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
+        self._window = settings.connection_window
+        self._credited = 0
+        self._skipped = RangeSet()  # stream numbers opened by a higher one, without state yet
+        self._told = RangeSet()  # stream numbers of the peer that StreamOpened told of
+        self._count_losses()
+
+    def _count_losses(self) -> None:
+        on_packets_lost = self._loss._on_packets_lost
+
+        def count(*, packets: Iterable[QuicSentPacket], **rest: Any) -> None:
+            lost = tuple(packets)
+            self.packets_lost += len(lost)
+            on_packets_lost(packets=lost, **rest)
+
+        self._loss._on_packets_lost = count  # type: ignore[method-assign]  # it has no other hook
+
+    def credit(self, amount: int) -> None:
+        """Let the peer send so much more on the connection as a whole."""
+        self._credited += amount
+        limit = self._credited + self._window
+        if limit - self._local_max_data.value >= self._window // 4:
+            self._local_max_data.value = limit
+
+    def closed_event(self) -> Closed:
+        """What ended this connection."""
+        event = self._close_event
+        assert event is not None
+        idle = event.frame_type == QuicFrameType.PADDING and event.reason_phrase == "Idle timeout"
+        return Closed(
+            code=None if idle else event.error_code,
+            reason=event.reason_phrase,
+            by_peer=self._state is QuicConnectionState.DRAINING,
+            idle=idle,
+        )
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether either side has ended the connection."""
+        return self._close_event is not None
+
+    def was_told_of(self, stream_id: int) -> bool:
+        """Whether `tell_of` was called for this stream."""
+        return (stream_id // 4) in self._told
+
+    def tell_of(self, stream_id: int) -> None:
+        """Remember that the stream was announced."""
+        self._told.add(stream_id // 4, stream_id // 4 + 1)
+
+    def _get_or_create_stream(self, frame_type: int, stream_id: int) -> QuicStream:
+        # Naming a stream opens all lower ones (RFC 9000 §2.1). aioquic creates each of them at
+        # once; with 2^20 allowed, one frame of a hostile peer would cost gigabytes.
+        if stream_is_client_initiated(stream_id) != self._is_client and not (
+            stream_is_unidirectional(stream_id)
+        ):
+            number, limit = stream_id // 4, self._local_max_streams_bidi
+            if number in self._skipped:
+                self._skipped.subtract(number, number + 1)
+                used, limit.used = limit.used, number
+                try:
+                    return super()._get_or_create_stream(frame_type, stream_id)
+                finally:
+                    limit.used = used
+            if limit.used < number < limit.value:
+                self._skipped.add(limit.used, number)
+                limit.used = number
+                if len(self._skipped) > _MAX_SKIPPED_RANGES:
+                    raise QuicConnectionError(
+                        error_code=QuicErrorCode.INTERNAL_ERROR,
+                        frame_type=frame_type,
+                        reason_phrase="too many streams opened out of order",
+                    )
+        return super()._get_or_create_stream(frame_type, stream_id)
+
+    def _stream_is_discarded(self, stream_id: int) -> bool:
+        return super()._stream_is_discarded(stream_id) and not (
+            stream_is_client_initiated(stream_id) != self._is_client
+            and stream_id // 4 in self._skipped
+        )
+
+    def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
+        streams = self._local_max_streams_bidi
+        for limit in (self._local_max_data, streams):
+            if limit.value == limit.sent:
+                continue
+            # Announce streams in batches: only when the peer has fewer left than it would gain.
+            if limit is streams and limit.sent - limit.used >= limit.value - limit.sent:
+                continue
+            buffer = builder.start_frame(
+                limit.frame_type,
+                capacity=CONNECTION_LIMIT_FRAME_CAPACITY,
+                handler=self._on_connection_limit_delivery,
+                handler_args=(limit,),
+            )
+            buffer.push_uint_var(limit.value)
+            limit.sent = limit.value
+
+    def _write_stream_limits(
+        self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream
+    ) -> None:
+        if (
+            stream.max_stream_data_local_sent == stream.max_stream_data_local
+            or stream.receiver.is_finished
+        ):
+            return
+        buffer = builder.start_frame(
+            QuicFrameType.MAX_STREAM_DATA,
+            capacity=MAX_STREAM_DATA_FRAME_CAPACITY,
+            handler=self._on_max_stream_data_delivery,
+            handler_args=(stream,),
+        )
+        assert stream.stream_id is not None
+        buffer.push_uint_var(stream.stream_id)
+        buffer.push_uint_var(stream.max_stream_data_local)
+        stream.max_stream_data_local_sent = stream.max_stream_data_local
+
+
+def configuration(
+    settings: ClientSettings | ServerSettings, *, is_client: bool
+) -> QuicConfiguration:
+    """What aioquic lets one configure, with the parameters of protocol.md §4."""
+    return QuicConfiguration(
+        alpn_protocols=[settings.alpn],
+        connection_id_length=CID_LENGTH,
+        idle_timeout=settings.idle_timeout,
+        is_client=is_client,
+        max_data=settings.connection_window,
+        max_datagram_frame_size=_MAX_DATAGRAM_FRAME,
+        max_datagram_size=_DATAGRAM_SIZE,
+        max_stream_data=settings.stream_window,
+        supported_versions=[QuicProtocolVersion.VERSION_1],
+    )
+
+
+PEER = ("", 0)  # aioquic wants an address; whose a datagram is was decided before it comes here
+CID_LENGTH = 8  # bytes
+_DATAGRAM_SIZE = 1232  # bytes; protocol.md §4, the smaller of the two address families' sizes
+_MAX_DATAGRAM_FRAME = 16383  # bytes; protocol.md §4 (RFC 9221)
+_MAX_SKIPPED_RANGES = 4096  # gaps among the stream numbers in use; loss leaves a few
+
+INTERNALS = {
+    QuicConnection: (
+        "_close_at",
+        "_close_event",
+        "_get_or_create_stream",
+        "_get_or_create_stream_for_send",
+        "_host_cids",
+        "_is_client",
+        "_local_active_connection_id_limit",
+        "_local_max_data",
+        "_local_max_streams_bidi",
+        "_local_max_streams_uni",
+        "_loss",
+        "_network_paths",
+        "_on_connection_limit_delivery",
+        "_on_max_stream_data_delivery",
+        "_state",
+        "_stream_is_discarded",
+        "_streams",
+        "_write_connection_limits",
+        "_write_stream_limits",
+    ),
+    QuicStream: ("max_stream_data_local", "max_stream_data_local_sent", "receiver", "sender"),
+}
+"""Names beyond aioquic's public interface that this module reads, sets or overrides."""

@@ -1,0 +1,334 @@
+"""The QUIC transport: one dialled edge connection that offers requests (protocol.md §4-§7)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from asgi_quicktunnel.errors import (
+    ConnectionLost,
+    DialError,
+    LocalProtocolError,
+    ProtocolError,
+    StreamReset,
+    TransportError,
+)
+from asgi_quicktunnel.model import EdgeAddress, RequestHead, ResponseHead
+from asgi_quicktunnel.protocol.datastream import MAX_HEAD_BYTES, OpeningReader, encode_response
+from asgi_quicktunnel.protocol.registration import ConnectorService
+from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
+from asgi_quicktunnel.transport.driver import EngineDriver
+from asgi_quicktunnel.transport.engine import ClientSettings
+from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
+from asgi_quicktunnel.transport.quic_stream import QuicStream
+from asgi_quicktunnel.transport.udp import UdpSocket
+
+__all__ = ["QuicTransport", "dial_quic"]
+
+logger = logging.getLogger(__name__)
+
+
+async def dial_quic(
+    address: EdgeAddress, settings: ClientSettings, *, timeout: float, local_port: int = 0
+) -> QuicTransport:
+    """Connect to one edge address.
+
+    Args:
+        address: where the edge listens.
+        settings: trust roots, server name and limits.
+        timeout: seconds for the whole handshake.
+        local_port: UDP port to send from, 0 for any; one that is taken falls back to any.
+
+    Raises:
+        DialError: no connection came about; the message names the address and the usual causes.
+
+    Source: protocol.md §3 and §4.
+    """
+    try:
+        transport = QuicTransport(address, settings, local_port=local_port)
+    except OSError as exc:
+        raise DialError(
+            f"no UDP socket towards {address} could be opened: {exc}", address=str(address)
+        ) from exc
+    try:
+        await transport.connect(timeout)
+    except BaseException:
+        await transport.aclose()
+        raise
+    return transport
+
+
+class QuicTransport:
+    """One QUIC connection to the edge, an `EdgeTransport`. Made by `dial_quic`."""
+
+    def __init__(
+        self, address: EdgeAddress, settings: ClientSettings, *, local_port: int = 0
+    ) -> None:
+        self.address = address
+        loop = asyncio.get_running_loop()
+        self._server_name = settings.server_name
+        self._socket = UdpSocket(address, self._on_datagrams, local_port=local_port)
+        self._driver = EngineDriver(
+            AioquicEngine.client(settings, now=loop.time()),
+            send_datagrams=self._socket.send,
+            on_stream=self._on_stream,
+        )
+        self._control: QuicStream | None = None
+        self._arrivals: deque[RequestStream] = deque()
+        self._arrived: asyncio.Future[None] | None = None
+        self._opening_bytes = 0
+        self._services: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._streams_total = 0
+        self._streams_refused = 0
+        self._driver.closed.add_done_callback(lambda _: self._on_closed())
+
+    async def connect(self, timeout: float) -> None:
+        """Wait for the handshake.
+
+        Raises:
+            DialError: it failed, or took longer than `timeout` seconds.
+        """
+        await self._socket.start()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._driver.wait_connected()
+        except TimeoutError:
+            raise self._dial_error("no answer", timeout) from None
+        except ConnectionLost as exc:
+            if exc.idle:
+                raise self._dial_error("no answer", None) from exc
+            raise DialError(
+                f"the edge at {self.address} was reached but the handshake failed: {exc}; "
+                "if a proxy or firewall inspects TLS here, its certificate is not accepted "
+                "(ca_file= replaces the trust roots)",
+                address=str(self.address),
+            ) from exc
+
+    @property
+    def local_port(self) -> int:
+        """The UDP port that the connection is sent from."""
+        return self._socket.local_port
+
+    @property
+    def local_ip(self) -> str:
+        """The local address that the connection is sent from."""
+        return self._socket.local_ip
+
+    async def control_stream(self) -> QuicStream:
+        """Stream 0, opened when first asked for (protocol.md §5.1)."""
+        if self._control is None:
+            self._control = self._driver.open_stream()
+        return self._control
+
+    async def __aiter__(self) -> AsyncIterator[RequestStream]:
+        """Requests as they arrive; see `EdgeTransport.__aiter__`."""
+        while True:
+            while self._arrivals:
+                yield self._arrivals.popleft()
+            if self._driver.closed.done():
+                if self._closing:
+                    return
+                raise self._driver.lost or ConnectionLost("the connection ended")
+            self._arrived = asyncio.get_running_loop().create_future()
+            await self._arrived
+
+    async def aclose(self, code: int = 0, reason: str = "") -> None:
+        """Close the connection and free its socket; harmless when repeated."""
+        self._closing = True
+        self._driver.close(code, reason)
+        self._socket.close()
+        for task in tuple(self._services):
+            task.cancel()
+        if self._services:
+            await asyncio.gather(*self._services, return_exceptions=True)
+
+    def statistics(self) -> TransportStatistics:
+        """A snapshot."""
+        engine = self._driver.engine.statistics()
+        control = self._control is not None and self._control.stream_id in self._driver.streams
+        return TransportStatistics(
+            address=self.address,
+            rtt=engine.rtt,
+            streams_open=len(self._driver.streams) - control,
+            streams_total=self._streams_total,
+            streams_refused=self._streams_refused,
+            bytes_received=engine.bytes_received,
+            bytes_sent=engine.bytes_sent,
+            packets_lost=engine.packets_lost,
+        )
+
+    def _dial_error(self, what: str, timeout: float | None) -> DialError:
+        within = f" within {timeout:g} s" if timeout is not None else ""
+        heard = f" ({self._socket.last_error})" if self._socket.last_error else ""
+        return DialError(
+            f"{what} from the edge at {self.address}{within}{heard}; the usual causes are a "
+            f"firewall that blocks UDP port {self.address.port}, an address where no edge listens, "
+            f"or a server name that the edge does not know ({self._server_name})",
+            address=str(self.address),
+        )
+
+    def _on_datagrams(self, datagrams: list[bytes]) -> None:
+        self._driver.datagrams_received(datagrams)
+
+    def _on_closed(self) -> None:
+        self._socket.close()
+        self._wake()
+
+    def _on_stream(self, stream: QuicStream) -> None:
+        opening = _Opening(stream, self._accept, self._refuse, self._hold)
+        stream.on_readable = opening.handle_readable
+
+    def _hold(self, amount: int) -> bool:
+        """Count bytes of heads that are not complete; False when there are too many at once."""
+        self._opening_bytes += amount
+        return self._opening_bytes <= _MAX_OPENING_BYTES
+
+    def _accept(self, stream: QuicStream, head: RequestHead | None) -> None:
+        if head is None:
+            task = asyncio.get_running_loop().create_task(_serve_rpc(stream))
+            self._services.add(task)
+            task.add_done_callback(self._services.discard)
+            return
+        self._streams_total += 1
+        self._arrivals.append(QuicRequestStream(stream, head))
+        self._wake()
+
+    def _refuse(self, stream: QuicStream, error: ProtocolError) -> None:
+        self._streams_refused += 1
+        logger.debug("stream %d of %s refused: %s", stream.stream_id, self.address, error)
+        stream.reset(0)
+
+    def _wake(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+
+
+class QuicRequestStream:
+    """One visitor's request on a QUIC stream, a `RequestStream`."""
+
+    __slots__ = ("_ended", "_head", "_responded", "_stream")
+
+    def __init__(self, stream: QuicStream, head: RequestHead) -> None:
+        self._stream = stream
+        self._head = head
+        self._responded = False
+        self._ended = False
+
+    @property
+    def head(self) -> RequestHead:
+        """What the visitor asked for."""
+        return self._head
+
+    async def receive(self) -> bytes:
+        """The next bytes of the body; see `RequestStream.receive`."""
+        return await self._stream.receive()
+
+    async def respond(self, head: ResponseHead) -> None:
+        """Send the head of the answer; see `RequestStream.respond`."""
+        if self._responded:
+            raise LocalProtocolError("the head of the answer was sent before")
+        encoded = encode_response(head)
+        self._responded = True
+        await self._stream.send(encoded)
+
+    async def send(self, data: bytes) -> None:
+        """Queue bytes of the answer; see `RequestStream.send`."""
+        if not self._responded:
+            raise LocalProtocolError("the body of the answer was sent before its head")
+        await self._stream.send(data)
+
+    async def send_eof(self) -> None:
+        """End the answer; the rest of the request is refused (protocol.md §6.5)."""
+        if self._ended:
+            return
+        if not self._responded:
+            raise LocalProtocolError("the answer was ended before its head was sent")
+        self._ended = True
+        await self._stream.send_eof()
+        self._stream.stop(0)
+
+    def reset(self, code: int = 0) -> None:
+        """Give up both halves at once."""
+        self._ended = True
+        self._stream.reset(code)
+
+    async def disconnected(self) -> None:
+        """Return once nobody waits for the rest; see `RequestStream.disconnected`."""
+        await self._stream.disconnected()
+
+
+class _Opening:
+    """Reads the beginning of one stream and says what it is for."""
+
+    __slots__ = ("_accept", "_held", "_hold", "_reader", "_refuse", "_stream")
+
+    def __init__(
+        self,
+        stream: QuicStream,
+        accept: Callable[[QuicStream, RequestHead | None], None],
+        refuse: Callable[[QuicStream, ProtocolError], None],
+        hold: Callable[[int], bool],
+    ) -> None:
+        self._stream = stream
+        self._accept = accept
+        self._refuse = refuse
+        self._hold = hold
+        self._held = 0
+        self._reader = OpeningReader()
+
+    def handle_readable(self) -> None:
+        try:
+            self._read()
+        except TransportError:  # the peer gave it up before it was complete
+            self._finish()
+            self._stream.reset(0)
+        except ProtocolError as exc:
+            self._finish()
+            self._refuse(self._stream, exc)
+
+    def _read(self) -> None:
+        while data := self._stream.receive_nowait(_OPENING_READ):
+            opened = self._reader.receive_data(data)
+            if opened is None:
+                self._held += len(data)
+                if not self._hold(len(data)):
+                    raise ProtocolError("too many incomplete heads at once")
+                continue
+            self._finish()
+            if self._reader.rest:
+                self._stream.push_back(self._reader.rest)
+            self._accept(self._stream, opened if isinstance(opened, RequestHead) else None)
+            return
+        if self._stream.receive_ended:
+            raise ProtocolError("the stream ended within its head")
+
+    def _finish(self) -> None:
+        self._stream.on_readable = None
+        self._hold(-self._held)
+        self._held = 0
+
+
+async def _serve_rpc(stream: QuicStream) -> None:
+    """Answer what the edge calls on a stream of its own, for 5 s at most (protocol.md §7.1)."""
+    service = ConnectorService()
+    try:
+        async with asyncio.timeout(_RPC_TIMEOUT):
+            while data := await stream.receive():
+                service.receive_data(data)
+                if answer := service.data_to_send():
+                    await stream.send(answer)
+            await stream.send_eof()
+    except TimeoutError:
+        await stream.send_eof()
+        stream.stop(0)
+    except (ProtocolError, StreamReset, ConnectionLost) as exc:
+        logger.debug("calls from the edge on stream %d ended: %s", stream.stream_id, exc)
+        stream.reset(0)
+
+
+_OPENING_READ = 16 << 10  # bytes read at a time before the head is complete
+_MAX_OPENING_BYTES = 64 * MAX_HEAD_BYTES  # over all streams whose head is incomplete
+_RPC_TIMEOUT = 5.0  # s; protocol.md §7.1

@@ -1,0 +1,329 @@
+"""QuickTunnel: one tunnel from provisioning to the last request."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import os
+import platform
+import uuid
+from collections.abc import MutableMapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp
+
+from asgi_quicktunnel.config import LOCAL_EDGE, PACKAGE_VERSION, TunnelConfig
+from asgi_quicktunnel.connection import ConnectionPlan
+from asgi_quicktunnel.discovery import EdgeDiscovery
+from asgi_quicktunnel.errors import ConfigError, QuickTunnelError, RegistrationError
+from asgi_quicktunnel.events import ConnectionLost, Emit, Event, Registered, TunnelReady
+from asgi_quicktunnel.model import Credentials
+from asgi_quicktunnel.origin.asgi import AsgiOrigin
+from asgi_quicktunnel.protocol.registration import DEFAULT_FEATURES, ClientIdentity
+from asgi_quicktunnel.provisioning import request_tunnel
+from asgi_quicktunnel.supervisor import Supervisor
+from asgi_quicktunnel.transport.base import TransportStatistics
+from asgi_quicktunnel.transport.engine import ClientSettings
+from asgi_quicktunnel.transport.tls import QUIC_SERVER_NAME, trust_roots
+
+__all__ = ["ConnectionStatistics", "QuickTunnel", "TunnelState", "TunnelStatistics"]
+
+logger = logging.getLogger(__name__)
+
+
+class TunnelState(enum.Enum):
+    """Where a tunnel stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RECONNECTING = "reconnecting"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatistics:
+    """A snapshot of one registered connection; `colo` is the edge's site."""
+
+    conn_index: int
+    colo: str
+    requests: int
+    transport: TransportStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelStatistics:
+    """A snapshot of a tunnel.
+
+    Attributes:
+        url: the public URL, None while it does not work.
+        connections: those that are registered now.
+        reconnects: losses since the start.
+    """
+
+    state: TunnelState
+    url: str | None
+    connector_id: uuid.UUID
+    connections: tuple[ConnectionStatistics, ...]
+    reconnects: int
+
+
+class QuickTunnel:
+    """A tunnel without an ASGI server around it: `async with QuickTunnel(app) as tunnel`.
+
+    The app's lifespan is left to whoever runs the app; `QuickTunnelASGI` does both.
+
+    Args:
+        origin: the ASGI 3 app that answers.
+        config: options as one object.
+        state: what each request finds in `scope["state"]`, usually the lifespan's.
+        options: any option of `TunnelConfig`.
+
+    Raises:
+        ConfigError: an option that can't be used.
+    """
+
+    def __init__(
+        self,
+        origin: ASGIApp,
+        config: TunnelConfig | None = None,
+        *,
+        state: MutableMapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        if not callable(origin):
+            raise ConfigError(f"origin={origin!r} can't be used: it takes an ASGI app")
+        self.config = TunnelConfig.resolve(config, options, os.environ)
+        self._origin = AsgiOrigin(origin, emit=self._on_event, state=state)
+        self._listeners: list[Emit] = []
+        self._state = TunnelState.STOPPED
+        self._credentials: Credentials | None = None
+        self._supervisor: Supervisor | None = None
+        self._runner: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._last_cause: QuickTunnelError | None = None
+        self._reconnects = 0
+        self._announced = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        try:
+            await self.wait_ready()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def url(self) -> str | None:
+        """The public URL while it works, else None."""
+        if self._credentials is None or self._state is not TunnelState.READY:
+            return None
+        return self._credentials.url
+
+    @property
+    def state(self) -> TunnelState:
+        """Where the tunnel stands."""
+        return self._state
+
+    def add_listener(self, listener: Emit) -> None:
+        """Call `listener` with each event (`asgi_quicktunnel.events`), on the event loop."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Begin, in the background; `wait_ready` tells how it went.
+
+        Does nothing when the tunnel is switched off (`enabled`) or was started before.
+        """
+        if self._runner is not None or not self.config.is_enabled(os.environ):
+            return
+        loop = asyncio.get_running_loop()
+        self._state = TunnelState.STARTING
+        self._ready = loop.create_future()
+        self._runner = loop.create_task(self._run())
+
+    async def wait_ready(self) -> None:
+        """Wait until the public URL works; returns at once when the tunnel is switched off.
+
+        Raises:
+            QuickTunnelError: the tunnel can't start, or did not within `handshake_timeout` of
+                being provisioned; the last cause. It goes on trying in the background.
+        """
+        if self._ready is not None:
+            await asyncio.shield(self._ready)
+
+    def statistics(self) -> TunnelStatistics:
+        """A snapshot."""
+        connections = self._supervisor.connections if self._supervisor is not None else ()
+        described = []
+        for connection in connections:
+            transport = connection.statistics()
+            if transport is not None and connection.registration is not None:
+                described.append(
+                    ConnectionStatistics(
+                        conn_index=connection.conn_index,
+                        colo=connection.registration.colo,
+                        requests=connection.requests,
+                        transport=transport,
+                    )
+                )
+        return TunnelStatistics(
+            state=self._state,
+            url=self.url,
+            connector_id=_CONNECTOR_ID,
+            connections=tuple(described),
+            reconnects=self._reconnects,
+        )
+
+    async def aclose(self) -> None:
+        """Unregister, let requests in flight finish for `grace_period`, close. Repeatable."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        try:
+            if self._supervisor is not None:
+                await self._supervisor.drain(self.config.grace_period)
+        finally:
+            runner.cancel()
+            await asyncio.gather(runner, return_exceptions=True)
+            self._state = TunnelState.STOPPED
+            if self._ready is not None and not self._ready.done():
+                self._ready.cancel()
+
+    async def _run(self) -> None:
+        config = self.config
+        try:
+            async with AsyncExitStack() as stack:
+                if config.edge == LOCAL_EDGE:
+                    # Only who asks for the embedded edge pays for its certificate authority.
+                    from asgi_quicktunnel.emulator import LocalEdge
+
+                    edge = await stack.enter_async_context(LocalEdge())
+                    config = edge.config().with_options(_own_options(config))
+                await self._provision(config)
+                await self._supervise(config)
+        except QuickTunnelError as exc:
+            self._fail(exc)
+
+    async def _provision(self, config: TunnelConfig) -> None:
+        host = urlsplit(config.service_url).hostname or ""
+        if host.endswith("trycloudflare.com"):
+            logger.info(
+                "asking %s for a quick tunnel; not affiliated with Cloudflare, quick tunnels are "
+                "subject to its terms and meant for testing",
+                host,
+            )
+        self._credentials = await request_tunnel(config.service_url, user_agent=config.user_agent)
+        self._origin.public_url = self._credentials.url
+
+    async def _supervise(self, config: TunnelConfig) -> None:
+        assert self._credentials is not None
+        discovery = EdgeDiscovery()
+        plan = ConnectionPlan(
+            credentials=self._credentials,
+            identity=ClientIdentity(
+                connector_id=_CONNECTOR_ID.bytes,
+                version=f"asgi-quicktunnel/{PACKAGE_VERSION}",
+                arch=_architecture(),
+                features=DEFAULT_FEATURES,
+            ),
+            settings=ClientSettings(
+                server_name=QUIC_SERVER_NAME, trust_roots=trust_roots(config.ca_file)
+            ),
+            origin=self._origin,
+            timeout=min(config.handshake_timeout, _DIAL_TIMEOUT),
+        )
+        self._supervisor = Supervisor(
+            plan,
+            lambda: discovery.discover(config.edge_entries, ip_version=config.edge_ip_version),
+            self._on_event,
+        )
+        alarm = asyncio.get_running_loop().call_later(config.handshake_timeout, self._on_late)
+        try:
+            await self._supervisor.run()
+        finally:
+            alarm.cancel()
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Registered):
+            logger.info(
+                "connection %d registered at %s in %.0f ms",
+                event.conn_index,
+                event.registration.colo,
+                event.elapsed * 1000,
+            )
+            self._on_registered()
+        elif isinstance(event, ConnectionLost):
+            self._last_cause = event.cause
+            if self._state is TunnelState.READY:
+                self._state = TunnelState.RECONNECTING
+                self._reconnects += 1
+        self._tell(event)
+
+    def _on_registered(self) -> None:
+        assert self._credentials is not None
+        assert self._ready is not None
+        announced = self._announced
+        self._state, self._announced = TunnelState.READY, True
+        if not self._ready.done():
+            self._ready.set_result(None)
+        if announced:
+            return
+        logger.info("the app is public at %s", self._credentials.url)
+        self._tell(TunnelReady(self._credentials.url))
+
+    def _tell(self, event: Event) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                logger.exception("a listener failed at %s", type(event).__name__)
+
+    def _on_late(self) -> None:
+        if self._state is TunnelState.STARTING:
+            cause = self._last_cause or RegistrationError(
+                f"no connection was registered within {self.config.handshake_timeout:g} s"
+            )
+            self._refuse_waiters(cause)
+
+    def _fail(self, cause: QuickTunnelError) -> None:
+        self._state = TunnelState.FAILED
+        self._last_cause = cause
+        logger.error("there is no tunnel: %s", cause)
+        self._refuse_waiters(cause)
+
+    def _refuse_waiters(self, cause: QuickTunnelError) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(cause)
+            self._ready.exception()  # nobody has to wait for it
+
+
+def _own_options(config: TunnelConfig) -> dict[str, Any]:
+    """What the embedded edge does not decide."""
+    return {
+        name: getattr(config, name) for name in ("user_agent", "handshake_timeout", "grace_period")
+    }
+
+
+def _architecture() -> str:
+    """Operating system and processor, named as the edge knows them: "linux_amd64"."""
+    machine = platform.machine().lower()
+    return f"{platform.system().lower()}_{_MACHINES.get(machine, machine)}"
+
+
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386"}
+_DIAL_TIMEOUT = 10.0  # s; protocol.md §4, the whole handshake
+_CONNECTOR_ID = uuid.uuid4()  # one per process; protocol.md §5.5
