@@ -17,7 +17,8 @@ from asgi_quicktunnel.transport.engine import (
     Writable,
 )
 from asgi_quicktunnel.transport.engine_aioquic import AioquicAcceptor, AioquicEngine
-from tests_support.certificates import issue
+
+from tests_support.edge_certificates import issue
 
 SERVER_NAME = "quic.cftunnel.com"
 
@@ -87,7 +88,7 @@ class Side:
 class EnginePair:
     """A client and a server engine on a link with delay and seeded loss."""
 
-    def __init__(self, *, loss=0.0, delay=0.01, seed=0, client=None, server=None, **changes):
+    def __init__(self, *, loss=0.0, delay=0.01, seed=0, **changes):
         client_settings, server_settings = settings(**changes)
         self.now = 1000.0
         self.rng = random.Random(seed)

@@ -1,6 +1,7 @@
 """The test that every engine passes before any other (design.md §3)."""
 
 import pytest
+
 from tests_support.engine_pair import EnginePair
 
 STREAMS = 1500

@@ -11,11 +11,12 @@ import certifi
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests_support.certificates import CertificateAuthority
 
 import asgi_quicktunnel.transport
 from asgi_quicktunnel.errors import ConfigError
 from asgi_quicktunnel.transport.tls import ALPN, QUIC_SERVER_NAME, trust_roots
+
+from tests_support.certificates import CertificateAuthority
 
 PACKAGE = Path(asgi_quicktunnel.transport.__file__).parent
 CLOUDFLARE_ROOTS = PACKAGE / "cloudflare-edge-roots.pem"
