@@ -109,7 +109,7 @@ class EngineDriver:
     def abandon(self) -> None:
         """Forget the connection without a word to the peer."""
         if self._lost is None:
-            self._finish(Closed(code=None, reason="abandoned"))
+            self._finish(Closed(code=None, reason="abandoned"), in_silence=True)
 
     def touch(self, stream: QuicStream) -> None:
         """Flush the stream in the next transmit."""
@@ -200,12 +200,12 @@ class EngineDriver:
                 self.engine.ping()
         self._transmit()
 
-    def _finish(self, closed: Closed) -> None:
+    def _finish(self, closed: Closed, *, in_silence: bool = False) -> None:
         self._lost = _lost(closed)
-        if closed.by_peer or closed.idle or closed.code is None:
-            pass
-        else:  # the close frame of a connection that we end
-            self._send_datagrams(self.engine.datagrams_to_send(now=self._loop.time()))
+        # A connection that failed here still has its close frame to send.
+        datagrams = () if in_silence else self.engine.datagrams_to_send(now=self._loop.time())
+        if datagrams:
+            self._send_datagrams(datagrams)
         for handle in (self._timer, self._transmit_handle):
             if handle is not None:
                 handle.cancel()
