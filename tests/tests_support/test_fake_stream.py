@@ -1,9 +1,10 @@
 import anyio
 import pytest
-from tests_support.fake_stream import CHUNK, CreditExceeded, FakeStream
 
 from asgi_quicktunnel.errors import ConnectionLost, LocalProtocolError, StreamReset
 from asgi_quicktunnel.model import RequestHead, RequestKind, ResponseHead
+
+from tests_support.fake_stream import CHUNK, CreditExceeded, FakeStream
 
 pytestmark = pytest.mark.anyio
 

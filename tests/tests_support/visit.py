@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 
 import anyio
-from tests_support.fake_stream import FakeStream
 
 from asgi_quicktunnel.model import RequestHead, RequestKind
 from asgi_quicktunnel.origin.asgi import AsgiOrigin
 from asgi_quicktunnel.origin.base import ConnectionFacts
+
+from tests_support.fake_stream import FakeStream
 
 FACTS = ConnectionFacts(conn_index=1, colo="bog01")
 HOST = b"four-random-test-words.trycloudflare.com"
