@@ -7,14 +7,15 @@ import ipaddress
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from asgi_quicktunnel.errors import (
     ConnectionLost,
     DuplicateConnection,
-    LocalProtocolError,
     ProtocolError,
     QuickTunnelError,
     RegistrationError,
+    TransportError,
 )
 from asgi_quicktunnel.model import Credentials, Registration
 from asgi_quicktunnel.protocol.registration import (
@@ -87,7 +88,7 @@ class ControlSession:
                 self._identity,
                 origin_local_ip=_sixteen_bytes(local_ip),
                 replace_existing=replace_existing,
-                previous_attempts=min(previous_attempts, 255),
+                previous_attempts=previous_attempts,
             ),
             "registerConnection",
             timeout,
@@ -151,6 +152,7 @@ class ControlSession:
                 await self._stream.send(self._rpc.data_to_send())
                 return await answer
         except TimeoutError:
+            self._rpc.cancel(question)
             raise RegistrationError(
                 f"the edge did not answer {name} within {timeout:g} s"
             ) from None
@@ -169,13 +171,16 @@ class ControlSession:
                 if answer := self._rpc.data_to_send():
                     await self._stream.send(answer)
             self._end(ConnectionLost("the edge ended the control stream"))
-        except QuickTunnelError as exc:
+        except ProtocolError as exc:
+            logger.warning("the edge broke the protocol on the control stream: %s", exc)
+            self._end(exc)
+            with suppress(TransportError):
+                await self._stream.send(self._rpc.data_to_send())  # the abort that says why
+        except TransportError as exc:
             self._end(exc)
 
     def _end(self, cause: QuickTunnelError) -> None:
         self._ended = cause
-        if isinstance(cause, ProtocolError) and not isinstance(cause, LocalProtocolError):
-            logger.warning("the edge broke the protocol on the control stream: %s", cause)
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(cause)
