@@ -78,7 +78,7 @@ class RequestStream(Protocol):
         """The next bytes of the body; b"" at the visitor's end. Grants credit for what is taken.
 
         Raises:
-            StreamReset: the visitor left (RESET_STREAM).
+            StreamReset: the visitor left (RESET_STREAM, or STOP_SENDING and nothing more to take).
             ConnectionLost: the connection beneath ended.
         """
         ...

@@ -224,7 +224,7 @@ class QuicRequestStream:
 
     async def receive(self) -> bytes:
         """The next bytes of the body; see `RequestStream.receive`."""
-        return await self._stream.receive()
+        return await self._stream.receive(while_heard=True)
 
     async def respond(self, head: ResponseHead) -> None:
         """Send the head of the answer; see `RequestStream.respond`."""

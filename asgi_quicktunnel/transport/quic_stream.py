@@ -82,12 +82,17 @@ class QuicStream:
         """Whether the peer's end was read."""
         return self._receive_ended and not self._pushed_back
 
-    async def receive(self, max_bytes: int = 65536) -> bytes:
-        """The next bytes, b"" at the peer's end; see `ByteStream.receive`."""
+    async def receive(self, max_bytes: int = 65536, *, while_heard: bool = False) -> bytes:
+        """The next bytes, b"" at the peer's end; see `ByteStream.receive`.
+
+        With `while_heard` the wait also ends, with StreamReset, once the peer reads no more.
+        """
         while True:
             data = self.receive_nowait(max_bytes)
             if data or self._receive_ended:
                 return data
+            if while_heard and self._send_error is not None:
+                raise self._send_error
             self._reader = asyncio.get_running_loop().create_future()
             try:
                 await self._reader

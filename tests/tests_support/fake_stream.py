@@ -39,6 +39,7 @@ class FakeStream:
         self._fin = False
         self._taken = 0
         self._error: TransportError | None = None
+        self._reading = False
         self._changed = asyncio.Event()
 
     @property
@@ -51,10 +52,18 @@ class FakeStream:
         return self.ended and self.reset_code is None
 
     async def receive(self) -> bytes:
+        assert not self._reading, "a stream has one reader at a time"
+        self._reading = True
+        try:
+            return await self._receive()
+        finally:
+            self._reading = False
+
+    async def _receive(self) -> bytes:
         while not (self._unread or self._fin):
             if self._error is not None:
                 raise self._error
-            if self.ended or self.reset_code is not None:
+            if self.ended:
                 return b""
             await self._change()
         if self._error is not None:
@@ -71,6 +80,7 @@ class FakeStream:
         if self.response is not None:
             raise LocalProtocolError("a second head")
         self.response = head
+        self._notify()
 
     async def send(self, data: bytes) -> None:
         if self._error is not None:
@@ -88,12 +98,12 @@ class FakeStream:
                 raise self._error
 
     async def send_eof(self) -> None:
-        if self._error is not None:
-            raise self._error
-        if self.response is None:
+        if self.response is None and self._error is None:
             raise LocalProtocolError("an end before the head")
-        self.ended = True
-        self._notify()
+        await asyncio.sleep(0)  # a transport may let others run
+        if self._error is None:
+            self.ended = True
+            self._notify()
 
     def reset(self, code: int = 0) -> None:
         if self.reset_code is None:

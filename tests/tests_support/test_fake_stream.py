@@ -88,10 +88,12 @@ async def test_a_visitor_who_left_is_noticed_everywhere(stream, leave):
     leave(stream, 7)
 
     await stream.disconnected()
-    for call in (stream.receive(), stream.respond(OK), stream.send(b"x"), stream.send_eof()):
+    for call in (stream.receive(), stream.respond(OK), stream.send(b"x")):
         with pytest.raises(StreamReset) as caught:
             await call
         assert caught.value.code == 7
+    await stream.send_eof()
+    assert not stream.complete
 
 
 async def test_a_waiting_send_ends_when_the_visitor_leaves(stream):
@@ -108,6 +110,16 @@ async def test_a_waiting_send_ends_when_the_visitor_leaves(stream):
             tasks.start_soon(send)
             await stream.until(lambda: stream.sent)
             stream.stop()
+
+
+async def test_two_readers_at_once_are_a_mistake(stream):
+    """A second receive while one waits fails, since the real stream could not serve both."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stream.receive)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(AssertionError, match="one reader"):
+            await stream.receive()
+        stream.feed_eof()
 
 
 async def test_a_lost_connection_is_told_apart(stream):

@@ -193,3 +193,18 @@ async def test_a_stream_that_is_over_is_forgotten():
         assert pair.client.streams == {}
         assert pair.server.streams == {}
         assert pair.client.engine._streams == {}
+
+
+async def test_a_reader_may_give_up_when_nobody_listens():
+    """With `while_heard` a reader that waits ends at STOP_SENDING, after what had arrived."""
+    async with driver_pair() as pair:
+        theirs, ours = await pair.stream()
+        await theirs.send(b"first")
+        theirs.stop(4)
+        with anyio.fail_after(5):
+            assert await ours.receive(while_heard=True) == b"first"
+            with pytest.raises(StreamReset):
+                await ours.receive(while_heard=True)
+        await theirs.send(b"second")
+        with anyio.fail_after(5):
+            assert await ours.receive() == b"second"

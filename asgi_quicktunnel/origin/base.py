@@ -1,0 +1,58 @@
+"""What an origin is, and how a request of the tunnel is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from asgi_quicktunnel.transport.base import RequestStream
+
+__all__ = ["TUNNEL_SCOPE_KEY", "ConnectionFacts", "Origin", "TunnelMark", "from_tunnel"]
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelMark:
+    """Stands in the scope of each request that came through a tunnel.
+
+    Attributes:
+        conn_index: 0..3, the HA connection that carried it.
+        colo: the site that connection is registered at, such as "bog01".
+        ray_id: Cloudflare's name for the request, `Cf-Ray`, or None.
+        country: the visitor's, `Cf-Ipcountry`, or None.
+    """
+
+    conn_index: int
+    colo: str
+    ray_id: str | None
+    country: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFacts:
+    """The HA connection that a stream belongs to; fields as in `TunnelMark`."""
+
+    conn_index: int
+    colo: str
+
+
+class Origin(Protocol):
+    """What answers the visitors of one tunnel."""
+
+    async def serve(self, stream: RequestStream, facts: ConnectionFacts) -> None:
+        """Answer one request and end its stream, or reset it.
+
+        Never raises but for cancellation: what goes wrong with one visitor stays with that one.
+        """
+        ...
+
+
+def from_tunnel(scope: Mapping[str, Any]) -> bool:
+    """Whether this request came through a tunnel of this process.
+
+    The mark is an object, so no header and no other server's scope can pretend to be one.
+    """
+    return isinstance(scope.get(TUNNEL_SCOPE_KEY), TunnelMark)
+
+
+TUNNEL_SCOPE_KEY = "asgi_quicktunnel"

@@ -1,0 +1,231 @@
+import logging
+
+import anyio
+import pytest
+
+from asgi_quicktunnel.events import RequestDone
+from asgi_quicktunnel.model import RequestKind
+from asgi_quicktunnel.origin.asgi import AsgiOrigin
+from asgi_quicktunnel.origin.base import from_tunnel
+
+from tests_support.fake_stream import FakeStream
+from tests_support.visit import FACTS, HOST, Visit
+
+pytestmark = pytest.mark.anyio
+
+
+class Greeter:
+    """Answers 200 "hello" and keeps the scopes it was called with."""
+
+    def __init__(self):
+        self.scopes = []
+
+    async def __call__(self, scope, receive, send):
+        self.scopes.append(scope)
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def test_the_app_answers_in_place():
+    """A request of the tunnel is one call of the app, with a marked scope."""
+    app = Greeter()
+    visit = await Visit(app, dest=b"https://" + HOST + b"/a?b").run()
+
+    assert (visit.status, visit.body) == (200, b"hello")
+    (scope,) = app.scopes
+    assert scope["path"] == "/a"
+    assert from_tunnel(scope)
+
+
+async def test_a_request_is_reported_once_with_its_figures():
+    """`RequestDone` tells connection, method, path, status, time and bytes; no query."""
+    headers = [(b"content-length", b"3")]
+    visit = Visit(Greeter(), "POST", b"/a%20b?token=secret", headers=headers)
+    await visit.run()
+
+    done = visit.done
+    assert 0 < done.elapsed < 5
+    assert done == RequestDone(
+        conn_index=1,
+        method="POST",
+        path="/a%20b",
+        status=200,
+        elapsed=done.elapsed,
+        received=0,
+        sent=5,
+    )
+
+
+async def test_a_request_is_reported_when_its_answer_ends():
+    """What the app does afterwards does not delay the report."""
+    reported = []
+
+    async def app(scope, receive, send):
+        await Greeter()(scope, receive, send)
+        reported.extend(visit.events)
+
+    visit = Visit(app)
+    await visit.run()
+
+    assert reported == [visit.done]
+
+
+async def test_the_public_url_becomes_the_server_once_it_is_known():
+    """Before, the Host stands for it; the URL can be set while requests are served."""
+    app = Greeter()
+    visit = Visit(app, host=b"other.example:8443")
+    await visit.run()
+    visit.origin.public_url = "http://four-words.localhost:8123"
+    await visit.origin.serve(FakeStream(visit.stream.head), FACTS)
+
+    assert [scope["server"] for scope in app.scopes] == [
+        ("other.example", 8443),
+        ("four-words.localhost", 8123),
+    ]
+
+
+async def test_the_state_is_that_of_the_moment():
+    """What is put into the origin's state later is in the state of later requests."""
+    app = Greeter()
+    state = {"pool": object()}
+    origin = AsgiOrigin(app, emit=lambda event: None, state=state)
+    head = Visit(app).stream.head
+
+    await origin.serve(FakeStream(head), FACTS)
+    state["public_url"] = "https://x.example"
+    await origin.serve(FakeStream(head), FACTS)
+
+    first, second = (scope["state"] for scope in app.scopes)
+    assert first == {"pool": state["pool"]}
+    assert second == state
+    assert second is not state
+
+
+async def test_the_root_path_is_passed_on():
+    """An origin mounted below a path says so in each scope."""
+    app = Greeter()
+    await Visit(app, dest=b"/x", root_path="/sub").run()
+
+    assert (app.scopes[0]["root_path"], app.scopes[0]["path"]) == ("/sub", "/sub/x")
+
+
+@pytest.mark.parametrize("kind", [RequestKind.HTTP, RequestKind.WEBSOCKET])
+async def test_the_management_host_never_reaches_the_app(kind):
+    """Requests that Cloudflare addresses to the connector get 404 from us."""
+    app = Greeter()
+    visit = await Visit(
+        app, dest=b"/ping?access_token=x", host=b"management.argotunnel.com", kind=kind
+    ).run()
+
+    assert (visit.status, visit.body) == (404, b"Not Found")
+    assert app.scopes == []
+    assert (visit.done.status, visit.done.path) == (404, "/ping")
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"headers": [(b"content-length", b"x")]}, b"Content-Length is not a number"),
+        ({"headers": [(b"content-length", b"1")] * 2}, b"Content-Length was given more than once"),
+        ({"dest": b"nonsense"}, b"the destination is neither a URL nor a path"),
+        ({"dest": b"*"}, b"the destination * belongs to OPTIONS alone"),
+        ({"method": "G\nT"}, b"the method is malformed"),
+        ({"host": b"a b"}, b"the Host is malformed"),
+    ],
+)
+async def test_a_malformed_request_is_a_400(request_, sentence, caplog):
+    """The visitor sees 400 and why; the app does not see the request."""
+    app = Greeter()
+    visit = await Visit(app, **request_).run()
+
+    assert (visit.status, visit.body) == (400, b"Bad Request: " + sentence)
+    assert app.scopes == []
+    assert visit.stream.complete
+    assert "request refused" in caplog.text
+    assert visit.done.status == 400
+    assert visit.done.method.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("kind", "dest", "reason"),
+    [
+        (RequestKind.TCP, b"10.0.0.1:22", "TCP"),
+        (RequestKind.WEBSOCKET, b"https://" + HOST + b"/ws", "WebSocket"),
+    ],
+)
+async def test_other_kinds_of_request_are_declined(kind, dest, reason):
+    """What this origin does not serve gets an error reply that says so."""
+    app = Greeter()
+    visit = await Visit(app, dest=dest, kind=kind).run()
+
+    assert visit.status == 502
+    assert reason in visit.stream.response.error
+    assert (visit.body, visit.stream.complete) == (b"", True)
+    assert app.scopes == []
+    assert visit.done.status == 502
+
+
+async def test_declining_a_visitor_who_left_is_quiet(caplog):
+    """An error reply to nobody raises nothing and is reported as no answer."""
+    visit = Visit(Greeter(), dest=b"10.0.0.1:22", kind=RequestKind.TCP)
+    visit.stream.feed_reset()
+    await visit.run()
+
+    assert visit.done.status is None
+    assert visit.stream.reset_code == 0
+    assert not caplog.records
+
+
+async def test_one_visitors_failure_stays_with_that_one(caplog):
+    """Even a bug of ours resets one stream and is logged; serve does not raise."""
+
+    def emit(event):
+        raise LookupError("a broken listener")
+
+    stream = FakeStream(Visit(None, kind=RequestKind.TCP).stream.head)
+    await AsgiOrigin(Greeter(), emit=emit).serve(stream, FACTS)
+
+    assert stream.reset_code == 0
+    assert "a broken listener" in caplog.text
+
+
+async def test_many_requests_share_one_origin():
+    """Requests that overlap do not see each other's bodies, whatever order they end in."""
+
+    async def echo(scope, receive, send):
+        parts = []
+        more = True
+        while more:
+            message = await receive()
+            parts.append(message["body"])
+            more = message["more_body"]
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"".join(parts)})
+
+    origin = AsgiOrigin(echo, emit=lambda event: None)
+    head = Visit(echo, "POST", headers=[(b"transfer-encoding", b"chunked")]).stream.head
+    streams = [FakeStream(head) for _ in range(50)]
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            for stream in streams:
+                tasks.start_soon(origin.serve, stream, FACTS)
+            for number, stream in enumerate(reversed(streams)):
+                stream.feed(b"%d" % number)
+                stream.feed_eof()
+
+    assert [bytes(stream.sent) for stream in reversed(streams)] == [b"%d" % n for n in range(50)]
+
+
+async def test_secrets_are_in_no_log_line(caplog):
+    """Cookies, Authorization and queries are logged at no level, also when the app fails."""
+    caplog.set_level(logging.DEBUG)
+    headers = [(b"cookie", b"s3cret"), (b"authorization", b"Bearer s3cret")]
+
+    async def app(scope, receive, send):
+        raise ValueError
+
+    await Visit(app, dest=b"/?token=s3cret", headers=headers).run()
+    await Visit(app, dest=b"x?token=s3cret", headers=headers).run()
+
+    assert caplog.records
+    assert "s3cret" not in caplog.text
