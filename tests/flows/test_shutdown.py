@@ -1,0 +1,154 @@
+"""The end of a tunnel: no new requests, those in flight finish, nothing is left."""
+
+import asyncio
+import gc
+import os
+
+import anyio
+import pytest
+
+from asgi_quicktunnel import QuickTunnel
+from asgi_quicktunnel.emulator import LocalEdge
+from asgi_quicktunnel.emulator.connection import ConnectionState
+from asgi_quicktunnel.events import Drained, RequestDone
+
+pytestmark = pytest.mark.anyio
+
+
+class Gate:
+    """An app that answers once its gate is open."""
+
+    def __init__(self):
+        self.entered = asyncio.Event()
+        self.open = asyncio.Event()
+        self.cancelled = False
+
+    async def __call__(self, scope, receive, send):
+        self.entered.set()
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"whole"})
+
+
+async def test_a_request_in_flight_is_answered_before_the_close():
+    """`aclose` unregisters, waits for the answer under way, then closes with code 0."""
+    gate = Gate()
+    events = []
+    with anyio.fail_after(30):
+        async with LocalEdge() as edge:
+            tunnel = QuickTunnel(gate, edge.config())
+            tunnel.add_listener(events.append)
+            await tunnel.start()
+            await tunnel.wait_ready()
+            async with edge.httpx_client(base_url=tunnel.url) as visitor:
+                asking = asyncio.create_task(visitor.get("/"))
+                await gate.entered.wait()
+                closing = asyncio.create_task(tunnel.aclose())
+                (connection,) = edge.connections
+                await edge.wait_for(lambda: connection.state is ConnectionState.UNREGISTERED)
+                assert not closing.done()
+                assert (await visitor.get("/late")).status_code == 530
+                gate.open.set()
+                assert (await asking).text == "whole"
+                await closing
+            closed = await connection.wait_closed()
+            assert (closed.code, closed.by_peer) == (0, True)
+            assert list(edge.violations) == []
+    assert events[-1] == Drained(0)
+    done = [event for event in events if isinstance(event, RequestDone)]
+    assert [(event.path, event.status, event.sent) for event in done] == [("/", 200, 5)]
+
+
+async def test_after_the_grace_period_requests_are_cut_off():
+    """A request that takes longer than `grace_period` is cancelled and the tunnel closes."""
+    gate = Gate()
+    events = []
+    with anyio.fail_after(30):
+        async with LocalEdge() as edge:
+            tunnel = QuickTunnel(gate, edge.config(grace_period=0.3))
+            tunnel.add_listener(events.append)
+            await tunnel.start()
+            await tunnel.wait_ready()
+            async with edge.httpx_client(base_url=tunnel.url) as visitor:
+                asking = asyncio.create_task(visitor.get("/"))
+                await gate.entered.wait()
+                await tunnel.aclose()
+                assert (await asking).status_code == 502
+    assert gate.cancelled
+    assert events[-1] == Drained(1)
+
+
+async def test_a_grace_period_of_nought_closes_at_once():
+    """With `grace_period=0` nothing is waited for."""
+    gate = Gate()
+    with anyio.fail_after(30):
+        async with LocalEdge() as edge:
+            tunnel = QuickTunnel(gate, edge.config(grace_period=0))
+            await tunnel.start()
+            await tunnel.wait_ready()
+            async with edge.httpx_client(base_url=tunnel.url) as visitor:
+                asking = asyncio.create_task(visitor.get("/"))
+                await gate.entered.wait()
+                await tunnel.aclose()
+                assert gate.cancelled
+                await asking
+
+
+async def test_nothing_is_left_after_twenty_tunnels():
+    """Tasks and file descriptors are as many as before."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    def count():
+        gc.collect()
+        return len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+
+    with anyio.fail_after(60):
+        async with LocalEdge() as edge:
+
+            async def one():
+                async with (
+                    QuickTunnel(app, edge.config()) as tunnel,
+                    edge.httpx_client(base_url=tunnel.url) as visitor,
+                ):
+                    assert (await visitor.get("/")).text == "x"
+                await edge.wait_for(
+                    lambda: all(
+                        connection.state is ConnectionState.CLOSED
+                        for connection in edge.connections
+                    )
+                )
+
+            await one()
+            before = count()
+            for _ in range(20):
+                await one()
+            with anyio.fail_after(5):
+                while count() > before:
+                    await asyncio.sleep(0.01)
+
+
+async def test_closing_twice_and_closing_what_never_began():
+    """`aclose` is harmless before the start and when repeated."""
+    async with LocalEdge() as edge:
+        tunnel = QuickTunnel(Gate(), edge.config())
+        await tunnel.aclose()
+        await tunnel.start()
+        await tunnel.aclose()
+        await tunnel.aclose()
+        assert tunnel.url is None
+        assert tunnel.state.value == "stopped"
+
+
+async def test_a_tunnel_that_is_switched_off_does_nothing():
+    """With `enabled=False` there is no URL, no task and no request to the service."""
+    async with LocalEdge() as edge:
+        async with QuickTunnel(Gate(), edge.config(enabled=False)) as tunnel:
+            assert tunnel.url is None
+        assert edge.provisioning_requests == ()
