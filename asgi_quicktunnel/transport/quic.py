@@ -16,8 +16,8 @@ from asgi_quicktunnel.errors import (
     TransportError,
 )
 from asgi_quicktunnel.model import EdgeAddress, RequestHead, ResponseHead
-from asgi_quicktunnel.protocol.datastream import MAX_HEAD_BYTES, OpeningReader, encode_response
 from asgi_quicktunnel.protocol.connector_service import ConnectorService
+from asgi_quicktunnel.protocol.datastream import MAX_HEAD_BYTES, OpeningReader, encode_response
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
 from asgi_quicktunnel.transport.driver import EngineDriver
 from asgi_quicktunnel.transport.engine import ClientSettings

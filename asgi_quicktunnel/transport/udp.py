@@ -8,11 +8,14 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from asgi_quicktunnel.model import EdgeAddress
 
-__all__ = ["UdpListener", "UdpSocket"]
+__all__ = ["Address", "UdpListener", "UdpSocket"]
+
+Address = tuple[Any, ...]  # (ip, port), and two more for IPv6
 
 
 class UdpSocket:
@@ -123,16 +126,13 @@ class UdpSocket:
         self.send(list(unsent))
 
 
-Address = tuple[Any, ...]
-
-
 class UdpListener:
     """An unconnected UDP socket: the end of many connections.
 
     Args:
         host: a literal address to bind.
         port: 0 for any.
-        on_datagrams: called with (payload, sender) of what one wake-up brought.
+        on_datagrams: called with (payload, sender) of what one wake-up brought, at most 64.
     """
 
     def __init__(
@@ -143,6 +143,7 @@ class UdpListener:
     ) -> None:
         self._socket = _open(6 if ":" in host else 4)
         self._on_datagrams = on_datagrams
+        self._loop = asyncio.get_running_loop()
         self._endpoint: asyncio.DatagramTransport | None = None
         try:
             self._socket.bind((host, port))
@@ -157,22 +158,39 @@ class UdpListener:
 
     async def start(self) -> None:
         """Begin to receive."""
-        self._endpoint, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Endpoint(self._on_datagrams), sock=self._socket
-        )
+        try:
+            self._loop.add_reader(self._socket.fileno(), self._on_readable)
+        except NotImplementedError:  # Windows' proactor loop
+            self._endpoint, _ = await self._loop.create_datagram_endpoint(
+                lambda: _Endpoint(self._on_datagrams), sock=self._socket
+            )
 
     def send(self, datagrams: Sequence[bytes], address: Address) -> None:
-        """Send each to one address."""
-        if self._endpoint is not None and not self._endpoint.is_closing():
+        """Send each to one address; what the kernel refuses is a lost packet."""
+        if self._endpoint is not None:
             for data in datagrams:
                 self._endpoint.sendto(data, address)
+            return
+        for data in datagrams:
+            with suppress(OSError):
+                self._socket.sendto(data, address)
 
     def close(self) -> None:
-        """Free the socket."""
+        """Free the socket; harmless when repeated."""
         if self._endpoint is not None:
             self._endpoint.close()
-        else:
+        elif self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
+
+    def _on_readable(self) -> None:
+        receive = self._socket.recvfrom
+        batch: list[tuple[bytes, Address]] = []
+        with suppress(OSError):  # nothing more, or an ICMP message about an earlier packet
+            for _ in range(_BATCH):
+                batch.append(receive(_LARGEST_DATAGRAM))  # noqa: PERF401  # it ends by exception
+        if batch:
+            self._on_datagrams(batch)
 
 
 class _Endpoint(asyncio.DatagramProtocol):
