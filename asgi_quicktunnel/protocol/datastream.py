@@ -1,0 +1,398 @@
+"""The head of one visitor's request and of its answer, as they travel on QUIC.
+
+ConnectRequest and ConnectResponse are coded by hand: this is the hot path, and pycapnp takes two
+to three times as long (engine-notes.md §2). pycapnp is the oracle of the tests.
+
+Source: protocol.md §6.1-6.4, §13.1, §13.2.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from struct import pack
+from typing import Literal
+
+from asgi_quicktunnel.errors import LocalProtocolError, RemoteProtocolError
+from asgi_quicktunnel.model import Headers, RequestHead, RequestKind, ResponseHead
+from asgi_quicktunnel.protocol.framing import framed_size
+from asgi_quicktunnel.protocol.reader import MessageReader, StructListReader
+
+__all__ = [
+    "DATA_SIGNATURE",
+    "MAX_HEAD_BYTES",
+    "MAX_METADATA",
+    "RPC_SIGNATURE",
+    "VERSION",
+    "AnswerReader",
+    "OpeningReader",
+    "StreamKind",
+    "decode_request",
+    "decode_response",
+    "encode_request",
+    "encode_response",
+]
+
+
+class StreamKind(enum.Enum):
+    """What a stream that the edge opened is for (protocol.md §6.1)."""
+
+    DATA = "data"
+    RPC = "rpc"
+
+
+class OpeningReader:
+    """Reads what a stream opened by the edge begins with; the bytes may arrive cut anywhere.
+
+    Attributes:
+        rest: the bytes behind what was consumed, once `receive_data` returned something.
+    """
+
+    __slots__ = ("_collector",)
+
+    def __init__(self) -> None:
+        self._collector = _Collector((DATA_SIGNATURE, RPC_SIGNATURE))
+
+    @property
+    def rest(self) -> bytes:
+        """Bytes of the body or of the RPC that arrived with the last of the head."""
+        return self._collector.rest
+
+    def receive_data(self, data: bytes) -> RequestHead | Literal[StreamKind.RPC] | None:
+        """Take the next bytes of the stream.
+
+        Returns:
+            The request, or `StreamKind.RPC` for a stream of calls, or None while bytes are missing.
+
+        Raises:
+            RemoteProtocolError: an unknown signature, or a head that is malformed or too large.
+            LocalProtocolError: the beginning was read before.
+        """
+        message = self._collector.receive_data(data)
+        return decode_request(message) if isinstance(message, bytes) else message
+
+
+class AnswerReader:
+    """Reads the head of a connector's answer: the edge's end of `encode_response`.
+
+    Attributes:
+        rest: the bytes behind what was consumed, once `receive_data` returned something.
+    """
+
+    __slots__ = ("_collector",)
+
+    def __init__(self) -> None:
+        self._collector = _Collector((DATA_SIGNATURE,))
+
+    @property
+    def rest(self) -> bytes:
+        """Bytes of the body that arrived with the last of the head."""
+        return self._collector.rest
+
+    def receive_data(self, data: bytes) -> ResponseHead | None:
+        """Take the next bytes of the stream.
+
+        Returns:
+            The head of the answer, or None while bytes are missing.
+
+        Raises:
+            RemoteProtocolError: an unknown signature, or a head that is malformed or too large.
+            LocalProtocolError: the head was read before.
+        """
+        message = self._collector.receive_data(data)
+        return decode_response(message) if isinstance(message, bytes) else None
+
+
+class _Collector:
+    """Collects a signature, a version and one framed message."""
+
+    __slots__ = ("_buffer", "_done", "_signatures", "rest")
+
+    def __init__(self, signatures: tuple[bytes, ...]) -> None:
+        self._signatures = signatures
+        self._buffer = bytearray()
+        self._done = False
+        self.rest = b""
+
+    def receive_data(self, data: bytes) -> bytes | Literal[StreamKind.RPC] | None:
+        if self._done:
+            raise LocalProtocolError("the head was read; what follows belongs to the stream")
+        buffer: bytes | bytearray = data
+        if self._buffer:
+            buffer = self._buffer
+            buffer += data
+        signature = bytes(buffer[: len(DATA_SIGNATURE)])
+        if signature == RPC_SIGNATURE and signature in self._signatures:
+            self._finish(buffer, len(signature))
+            return StreamKind.RPC
+        if signature == DATA_SIGNATURE:
+            size = framed_size(buffer, _PREAMBLE_SIZE, MAX_HEAD_BYTES)
+            if size is not None and len(buffer) >= _PREAMBLE_SIZE + size:
+                message = bytes(buffer[_PREAMBLE_SIZE : _PREAMBLE_SIZE + size])
+                self._finish(buffer, _PREAMBLE_SIZE + size)
+                return message
+        elif not any(known.startswith(signature) for known in self._signatures):
+            raise RemoteProtocolError(f"a stream that begins with {signature.hex(' ')}")
+        if buffer is data:
+            self._buffer = bytearray(data)
+        return None
+
+    def _finish(self, buffer: bytes | bytearray, consumed: int) -> None:
+        self.rest = bytes(buffer[consumed:])
+        self._buffer = bytearray()
+        self._done = True
+
+
+def decode_request(message: bytes) -> RequestHead:
+    """Read a ConnectRequest.
+
+    Args:
+        message: framed, without signature and version.
+
+    Returns:
+        Header names in lower case, values as the bytes they came as, order and repetition kept,
+        Host left out. An empty method is "GET"; of a key that should come once the last one counts.
+
+    Raises:
+        RemoteProtocolError: malformed, more than `MAX_METADATA` entries, a header name that is no
+            token (RFC 9110 §5.1), CR, LF or NUL in a value, control characters or spaces in dest.
+    """
+    root = MessageReader(message).root()
+    kind = _KINDS.get(root.uint16(0))
+    if kind is None:
+        raise RemoteProtocolError(f"a request of unknown type {root.uint16(0)}")
+    dest = root.text(0)
+    if _NO_DEST.search(dest):
+        raise RemoteProtocolError("a control character or space in the destination")
+    single, headers = _decode_metadata(root.structs(1), _request_keys)
+    method = single.get(_METHOD) or b"GET"
+    if method != b"GET" and not _TOKEN.fullmatch(method):
+        raise RemoteProtocolError("a request method that is no token")
+    return RequestHead(kind, dest, method.decode("ascii"), single.get(_HOST, b""), headers)
+
+
+def decode_response(message: bytes) -> ResponseHead:
+    """Read a ConnectResponse.
+
+    Args:
+        message: framed, without signature and version.
+
+    Returns:
+        As `decode_request`. An error reply has status 502 and no headers, whatever it came with.
+
+    Raises:
+        RemoteProtocolError: as `decode_request`, or without error there is no decimal status
+            between 100 and 999.
+    """
+    root = MessageReader(message).root()
+    error = root.text(0)
+    if error:
+        return ResponseHead(502, error=error.decode("utf-8", "replace"))
+    single, headers = _decode_metadata(root.structs(1), _response_keys)
+    status = single.get(_STATUS, b"")
+    if not _STATUS_CODE.fullmatch(status):
+        raise RemoteProtocolError("an answer without a status between 100 and 999")
+    return ResponseHead(int(status), headers)
+
+
+def _decode_metadata(
+    entries: StructListReader, names: _KeyNames
+) -> tuple[dict[bytes, bytes], list[tuple[bytes, bytes]]]:
+    """What comes once, by pseudo-name, and the headers in order."""
+    if len(entries) > MAX_METADATA:
+        raise RemoteProtocolError(f"{len(entries)} headers; at most {MAX_METADATA} are accepted")
+    single: dict[bytes, bytes] = {}
+    headers = []
+    values = []
+    for pair in entries.text_pairs(names):
+        name, value = pair
+        values.append(value)
+        if name[0] == _COLON:
+            single[name] = value
+        else:
+            headers.append(pair)
+    if _has_line_break(values):
+        raise RemoteProtocolError("CR, LF or NUL in a metadata value")
+    return single, headers
+
+
+class _KeyNames(dict[bytes, bytes]):
+    """Metadata keys and the names they stand for, remembered: most requests repeat the same few.
+
+    Keys come with the NUL at their end, as they lie in a message. Those that are no headers map to
+    a pseudo-name that begins with a colon.
+
+    Args:
+        single: keys that should come once, and their pseudo-names.
+        ignored: header names that are none of the reader's business.
+    """
+
+    def __init__(self, single: dict[bytes, bytes], ignored: frozenset[bytes]) -> None:
+        super().__init__()
+        self._single = single
+        self._ignored = ignored
+
+    def __missing__(self, key: bytes) -> bytes:
+        if key[-1:] not in _TEXT_ENDS:
+            raise RemoteProtocolError("a text without a NUL at its end")
+        if key.startswith(_HEADER_KEY):
+            name = key[len(_HEADER_KEY) : -1].lower()
+            if not _TOKEN.fullmatch(name):
+                raise RemoteProtocolError("a header name that is no token")
+            if name in self._ignored:
+                name = _UNKNOWN
+        else:
+            name = self._single.get(key[:-1], _UNKNOWN)
+        if len(key) <= _REMEMBERED_BYTES:
+            # Visitors choose names too: they may empty this table, but not make it grow.
+            if len(self) >= _REMEMBERED_KEYS:
+                self.clear()
+            self[key] = name
+        return name
+
+
+def encode_request(head: RequestHead) -> bytes:
+    """Signature, version and ConnectRequest: the beginning of a stream, from the edge's side.
+
+    Raises:
+        LocalProtocolError: what `decode_request` would refuse.
+    """
+    method = head.method.encode("utf-8", "replace")
+    if not _TOKEN.fullmatch(method):
+        raise LocalProtocolError("a request method that is no token")
+    if _NO_DEST.search(head.dest):
+        raise LocalProtocolError("a control character or space in the destination")
+    dest = head.dest + _PADDING[len(head.dest) & 7]
+    words = len(dest) >> 3
+    first = [(_METHOD_KEY, method)]
+    if head.host:
+        first.append((_HOST_KEY, head.host))
+    pointer, metadata = _encode_metadata(first, head.headers, words)
+    struct = pack(
+        "<QQQQ",
+        _REQUEST_POINTER,
+        head.kind.value,
+        1 << 2 | (len(head.dest) + 1) << 35 | _TEXT,
+        pointer,
+    )
+    return _encode_message(struct + dest + metadata)
+
+
+def encode_response(head: ResponseHead) -> bytes:
+    """Signature, version and ConnectResponse: the beginning of an answer.
+
+    `HttpStatus` comes first and the headers in order; an error reply is the error's text alone
+    (protocol.md §6.3, §6.4).
+
+    Raises:
+        LocalProtocolError: what `decode_response` would refuse, or an error without text.
+    """
+    if head.error is not None:
+        text = head.error.encode("utf-8", "replace")
+        if not text:
+            raise LocalProtocolError("an error reply without a text")
+        pointer = 1 << 2 | (len(text) + 1) << 35 | _TEXT
+        struct = pack("<QQQ", _RESPONSE_POINTER, pointer, 0)
+        return _encode_message(struct + text + _PADDING[len(text) & 7])
+    if not 100 <= head.status <= 999:
+        raise LocalProtocolError(f"status {head.status} is not between 100 and 999")
+    first = [(_STATUS_KEY, b"%d" % head.status)]
+    pointer, metadata = _encode_metadata(first, head.headers, 0)
+    return _encode_message(pack("<QQQ", _RESPONSE_POINTER, 0, pointer) + metadata)
+
+
+# A metadata key ready to be sent: its text with padding, the second half of its pointer, and by
+# how much the first half of the next pointer is larger.
+_Key = tuple[bytes, int, int]
+
+
+def _encode_metadata(
+    first: list[tuple[_Key, bytes]], headers: Headers, offset: int
+) -> tuple[int, bytes]:
+    """The pointer to a list of entries that begins `offset` words behind it, and the list."""
+    entries = [*first, *[(_header_keys[name], value) for name, value in headers]]
+    count = len(entries)
+    if count > MAX_METADATA:
+        raise LocalProtocolError(f"{count} metadata entries; at most {MAX_METADATA} are accepted")
+    pointers: list[int] = []
+    texts: list[bytes] = []
+    padding = _PADDING
+    # The first half of a pointer: the words from its end to its text, shifted by 2, and a 1. The
+    # texts follow the pointers in their order, so each distance comes of the one before: a pointer
+    # less to pass, a text more.
+    distance = (2 * count - 1) << 2 | 1
+    for (text, size_of_key, step), value in entries:
+        size = len(value)
+        behind_key = distance + step
+        pointers += (distance, size_of_key, behind_key, (size + 1) << 3 | _BYTES)
+        distance = behind_key + (size >> 3 << 2)
+        texts += (text, value, padding[size & 7])
+    if _has_line_break(texts[1::3]):
+        raise LocalProtocolError("CR, LF or NUL in a metadata value")
+    tag = count << 2 | 2 << 48
+    body = pack(f"<Q{4 * count}I", tag, *pointers) + b"".join(texts)
+    return offset << 2 | 2 * count << 35 | _COMPOSITE_LIST, body
+
+
+def _encode_message(body: bytes) -> bytes:
+    size = 8 + len(body)
+    if size > MAX_HEAD_BYTES:
+        raise LocalProtocolError(f"a head of {size} bytes; at most {MAX_HEAD_BYTES} are accepted")
+    return b"%b%b%b" % (_PREAMBLE, pack("<II", 0, len(body) >> 3), body)
+
+
+class _HeaderKeys(dict[bytes, _Key]):
+    """Header names and their metadata keys, remembered as in `_KeyNames`."""
+
+    def __missing__(self, name: bytes) -> _Key:
+        if not _TOKEN.fullmatch(name):
+            raise LocalProtocolError("a header name that is no token")
+        key = _encode_key(_HEADER_KEY + name)
+        if len(name) <= _REMEMBERED_BYTES:
+            if len(self) >= _REMEMBERED_KEYS:
+                self.clear()
+            self[name] = key
+        return key
+
+
+def _encode_key(key: bytes) -> _Key:
+    size = len(key)
+    return key + _PADDING[size & 7], (size + 1) << 3 | _BYTES, size >> 3 << 2
+
+
+def _has_line_break(values: list[bytes]) -> bool:
+    text = b"".join(values)
+    return b"\r" in text or b"\n" in text or b"\0" in text
+
+
+DATA_SIGNATURE = bytes.fromhex("0a36cd12a13e")  # protocol.md §6.1
+RPC_SIGNATURE = bytes.fromhex("52bb825cdb65")
+VERSION = b"01"  # the only one there is; a reader skips it
+MAX_HEAD_BYTES = 256 << 10  # design.md §5
+MAX_METADATA = 1000
+_PREAMBLE = DATA_SIGNATURE + VERSION
+_PREAMBLE_SIZE = len(_PREAMBLE)
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
+_NO_DEST = re.compile(rb"[\x00-\x20\x7f]")
+_STATUS_CODE = re.compile(rb"[1-9][0-9]{2}")
+_KINDS = {kind.value: kind for kind in RequestKind}
+
+_HEADER_KEY = b"HttpHeader:"
+_METHOD, _HOST, _STATUS, _UNKNOWN = b":method", b":host", b":status", b":"
+_COLON = ord(":")
+_TEXT_ENDS = (b"\0", b"")  # a text of no bytes at all is empty too
+_REMEMBERED_KEYS = 1024
+_REMEMBERED_BYTES = 128
+_request_keys = _KeyNames({b"HttpMethod": _METHOD, b"HttpHost": _HOST}, frozenset({b"host"}))
+_response_keys = _KeyNames({b"HttpStatus": _STATUS}, frozenset())
+_header_keys = _HeaderKeys()
+
+# Pointers of Cap'n Proto, the offset (from bit 2) left out; capnproto.org/encoding.html.
+_BYTES = 2  # a list of bytes, in the second half of a pointer; the count goes to bit 3
+_TEXT = 1 | _BYTES << 32  # the same in a whole pointer; the count goes to bit 35
+_COMPOSITE_LIST = 1 | 7 << 32  # a list of structs; its words go to bit 35
+_REQUEST_POINTER = 1 << 32 | 2 << 48  # a struct of 1 word and 2 pointers
+_RESPONSE_POINTER = 2 << 48  # a struct of 2 pointers
+_PADDING = tuple(bytes(8 - over) for over in range(8))  # a NUL, and on to the next word
+_METHOD_KEY, _HOST_KEY, _STATUS_KEY = map(_encode_key, (b"HttpMethod", b"HttpHost", b"HttpStatus"))
