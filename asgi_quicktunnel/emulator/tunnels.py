@@ -1,0 +1,106 @@
+"""The tunnels that were handed out, and which connections serve them."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Iterator, Mapping
+from uuid import UUID, uuid4
+
+from asgi_quicktunnel.emulator.base import Serving
+from asgi_quicktunnel.emulator.changes import Changes
+from asgi_quicktunnel.emulator.names import DOMAIN, words
+from asgi_quicktunnel.model import Credentials
+
+__all__ = ["Tunnel", "Tunnels"]
+
+
+class Tunnel:
+    """One quick tunnel.
+
+    Attributes:
+        credentials: what the connector was given.
+        name: the public host name, without scheme and port.
+        in_flight: requests being answered now.
+    """
+
+    def __init__(self, credentials: Credentials, name: str, changes: Changes) -> None:
+        self.credentials = credentials
+        self.name = name
+        self.in_flight = 0
+        self._serving: list[Serving] = []
+        self._turn = 0
+        self._changes = changes
+
+    @property
+    def url(self) -> str:
+        """The public URL, without a trailing slash."""
+        return self.credentials.url
+
+    @property
+    def serving(self) -> tuple[Serving, ...]:
+        """The connections that take requests, in order of registration."""
+        return tuple(self._serving)
+
+    def register(self, connection: Serving) -> None:
+        """Send this connection its share of the requests from now on."""
+        self._serving.append(connection)
+        self._changes.notify()
+
+    def withdraw(self, connection: Serving) -> None:
+        """Send it no more; harmless when repeated."""
+        if connection in self._serving:
+            self._serving.remove(connection)
+            self._changes.notify()
+
+    def choose(self) -> Serving | None:
+        """The connection whose turn it is, or None when none is registered."""
+        if not self._serving:
+            return None
+        self._turn += 1
+        return self._serving[self._turn % len(self._serving)]
+
+
+class Tunnels(Mapping[str, Tunnel]):
+    """Every tunnel by its name, oldest first."""
+
+    def __init__(self, changes: Changes, rng: random.Random | None = None) -> None:
+        self._by_name: dict[str, Tunnel] = {}
+        self._by_id: dict[UUID, Tunnel] = {}
+        self._rng = rng or secrets.SystemRandom()
+        self._changes = changes
+
+    def create(self, *, scheme: str, port: int) -> Tunnel:
+        """Hand out a new tunnel; its URL has this scheme and port."""
+        name = f"{words(self._rng)}.{DOMAIN}"
+        credentials = Credentials(
+            tunnel_id=uuid4(),
+            account_tag=secrets.token_hex(16),
+            secret=secrets.token_bytes(SECRET_BYTES),
+            hostname=f"{scheme}://{name}:{port}",
+        )
+        tunnel = Tunnel(credentials, name, self._changes)
+        self._by_name[name] = self._by_id[credentials.tunnel_id] = tunnel
+        self._changes.notify()
+        return tunnel
+
+    def by_id(self, tunnel_id: UUID) -> Tunnel | None:
+        """The tunnel with this id, or None."""
+        return self._by_id.get(tunnel_id)
+
+    @property
+    def latest(self) -> Tunnel | None:
+        """The tunnel that was handed out last."""
+        return next(reversed(self._by_name.values()), None)
+
+    def __getitem__(self, name: str) -> Tunnel:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
+SECRET_BYTES = 32  # protocol.md §1

@@ -1,0 +1,121 @@
+"""ASGI servers as processes, and what they say."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parent.parent
+APP = "tests_support.served_app:app"
+
+COMMANDS = {
+    "uvicorn": ["uvicorn", APP, "--loop", "asyncio", "--port", "{port}"],
+    "uvicorn on uvloop": ["uvicorn", APP, "--loop", "uvloop", "--port", "{port}"],
+    "hypercorn": ["hypercorn", APP, "--workers", "0", "--bind", "127.0.0.1:{port}"],
+    "hypercorn with a worker": ["hypercorn", APP, "--bind", "127.0.0.1:{port}"],
+    "hypercorn on trio": [
+        *("hypercorn", APP, "--workers", "0", "--worker-class", "trio"),
+        *("--bind", "127.0.0.1:{port}"),
+    ],
+    "granian": ["granian", APP, "--interface", "asgi", "--port", "{port}"],
+    "daphne": ["daphne", APP, "--port", "{port}"],
+}
+
+
+def free_port():
+    """A TCP port of loopback that was free just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def environment(edge=None, *, wrapping="wrapper", **options):
+    """The environment for `served_app`, pointed at an edge, with further QUICKTUNNEL_ options."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTEST_VERSION"}
+    environ["WRAPPING"] = wrapping
+    environ["PYTHONPATH"] = str(TESTS)
+    if edge is not None:
+        config = edge.config()
+        options = {
+            "service_url": config.service_url,
+            "edge": config.edge,
+            "ca_file": config.ca_file,
+            **options,
+        }
+    for option, value in options.items():
+        environ[f"QUICKTUNNEL_{option.upper()}"] = str(value)
+    return environ
+
+
+class ServerProcess:
+    """A server in a process group of its own: `async with ServerProcess("uvicorn", environ)`.
+
+    Attributes:
+        url: where it listens, once it does.
+        lines: what it has written to standard output and standard error so far.
+    """
+
+    def __init__(self, name, environ):
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.lines = []
+        self._command = [word.format(port=port) for word in COMMANDS[name]]
+        self._environ = environ
+        self._changed = asyncio.Condition()
+        self._ended = False
+
+    async def __aenter__(self):
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", *self._command),
+            env=self._environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *exc_info):
+        if self.process.returncode is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+        await self._reader
+
+    async def line(self, part):
+        """The first line that contains `part`, as soon as it is there."""
+
+        def found():
+            return next((line for line in self.lines if part in line), None)
+
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ended or found() is not None)
+        assert found() is not None, f"{part!r} is not in:\n" + "\n".join(self.lines)
+        return found()
+
+    async def public_url(self):
+        return (await self.line("public at ")).partition("public at ")[2]
+
+    def interrupt(self, signum=signal.SIGINT):
+        """Signal the whole group, as a terminal does at Ctrl-C."""
+        os.killpg(self.process.pid, signum)
+
+    def kill(self, signum=signal.SIGTERM):
+        """Signal the process that was started, as a process manager does."""
+        self.process.send_signal(signum)
+
+    async def ended(self):
+        """Wait for the end; the exit status."""
+        status = await self.process.wait()
+        await asyncio.wait({self._reader})
+        return status
+
+    async def _read(self):
+        async for line in self.process.stdout:
+            async with self._changed:
+                self.lines.append(line.decode().rstrip())
+                self._changed.notify_all()
+        async with self._changed:
+            self._ended = True
+            self._changed.notify_all()
