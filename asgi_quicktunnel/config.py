@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from asgi_quicktunnel.errors import ConfigError
@@ -70,58 +71,14 @@ class TunnelConfig:
         return config
 
     def __post_init__(self) -> None:
-        for name in ("strict", "wait_ready"):
-            if not isinstance(getattr(self, name), bool):
-                raise _wrong(name, getattr(self, name), "True or False")
-        if self.enabled is not None and not isinstance(self.enabled, bool):
-            raise _wrong("enabled", self.enabled, "True, False or None")
-        self._check_addresses()
-        for name, lowest in (("handshake_timeout", 0.1), ("grace_period", 0.0)):
-            value = getattr(self, name)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not (lowest <= value <= 3600)
-            ):
-                raise _wrong(name, value, f"a number of seconds from {lowest:g} to 3600")
-        if self.edge_ip_version not in ("auto", 4, 6):
-            raise _wrong("edge_ip_version", self.edge_ip_version, '"auto", 4 or 6')
-        if not isinstance(self.user_agent, str) or not _is_header_text(self.user_agent):
-            raise _wrong("user_agent", self.user_agent, "printable ASCII text")
-        path = self.diagnostics_path
-        if path is not None and not (
-            isinstance(path, str)
-            and path.startswith("/")
-            and not path.endswith("/")
-            and not path.startswith("//")
-            and not set(path) & set("?#% ")
-        ):
-            raise _wrong("diagnostics_path", path, 'a path such as "/_quicktunnel", or None')
-
-    def _check_addresses(self) -> None:
-        url = self.service_url
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-            _ = parts.port
-        except (TypeError, ValueError, AttributeError):
-            usable = False
-        if not usable:
-            raise _wrong("service_url", url, 'an address such as "https://api.trycloudflare.com"')
-        if self.edge is not None:
-            if not isinstance(self.edge, str) or not self.edge.strip():
-                raise _wrong("edge", self.edge, '"local", or "host:port" entries with commas')
-            _ = self.edge_entries
-        if self.ca_file is not None and not Path(self.ca_file).is_file():
-            raise _wrong("ca_file", self.ca_file, "a PEM file that exists")
+        for option, takes in _TAKES.items():
+            value = getattr(self, option)
+            if not takes.usable(value):
+                raise ConfigError(f"{option}={value!r} can't be used: it takes {takes.what}")
 
     @property
     def edge_entries(self) -> tuple[tuple[str, int], ...]:
-        """The (host, port) pairs of `edge`; empty without one and for "local".
-
-        Raises:
-            ConfigError: an entry is not host:port.
-        """
+        """The (host, port) pairs of `edge`; empty without one and for "local"."""
         if self.edge is None or self.edge == LOCAL_EDGE:
             return ()
         return tuple(_host_and_port(entry.strip()) for entry in self.edge.split(","))
@@ -159,7 +116,7 @@ class TunnelConfig:
             ConfigError: as `with_options` and `from_env`.
         """
         if config is not None and not isinstance(config, TunnelConfig):
-            raise _wrong("config", config, "a TunnelConfig")
+            raise ConfigError(f"config={config!r} can't be used: it takes a TunnelConfig")
         resolved = cls.from_env(environ)
         if config is not None:
             given = {name: getattr(config, name) for name in config._given}
@@ -179,14 +136,73 @@ class TunnelConfig:
             if variable not in environ:
                 continue
             text = environ[variable].strip()
+            takes = _TAKES[option]
             try:
                 options[option] = parse(text)
-            except ValueError as exc:
-                raise ConfigError(f"{variable}={text!r} can't be used: it takes {exc}") from None
-        try:
-            return cls(**options)
-        except ConfigError as exc:
-            raise ConfigError(f"{exc} (set by an environment variable QUICKTUNNEL_...)") from None
+            except ValueError:
+                usable = False
+            else:
+                usable = takes.usable(options[option])
+            if not usable:
+                what = "1 or 0" if parse is _boolean else takes.what
+                raise ConfigError(f"{variable}={text!r} can't be used: it takes {what}")
+        return cls(**options)
+
+
+class _Takes(NamedTuple):
+    """What an option takes: a check that never raises, and the words for who fails it."""
+
+    usable: Callable[[Any], bool]
+    what: str
+
+
+def _is_boolean(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_address(value: Any) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (TypeError, ValueError, AttributeError):
+        return False
+
+
+def _is_edge(value: Any) -> bool:
+    if value is None or value == LOCAL_EDGE:
+        return True
+    try:
+        return bool([_host_and_port(entry.strip()) for entry in value.split(",")])
+    except (ValueError, AttributeError):
+        return False
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, str) and Path(value).is_file()
+
+
+def _is_header_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
+
+
+def _is_plain_path(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and _PLAIN_PATH.fullmatch(value) is not None
+        and not {".", ".."} & set(value.split("/"))
+    )
+
+
+def _seconds_from(lowest: float) -> _Takes:
+    def usable(value: Any) -> bool:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and lowest <= value <= _LONGEST
+
+    return _Takes(usable, f"a number of seconds from {lowest:g} to {_LONGEST:g}")
+
+
+def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
 
 
 def _boolean(text: str) -> bool:
@@ -194,23 +210,51 @@ def _boolean(text: str) -> bool:
         return True
     if text.lower() in ("0", "false", "no", "off"):
         return False
-    raise ValueError("1 or 0")
+    raise ValueError(text)
 
 
-def _seconds(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("a number of seconds") from None
-
-
-def _ip_version(text: str) -> Any:
+def _ip_version(text: str) -> str | int:
     return int(text) if text in ("4", "6") else text
 
 
 def _optional(text: str) -> str | None:
     return text or None
 
+
+def _host_and_port(entry: str) -> tuple[str, int]:
+    """Split "198.51.100.7:7844", "[2001:db8::7]:7844" or "host:7844"; ValueError for the rest."""
+    host, _, port_text = entry.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        ipaddress.IPv6Address(host)
+    elif not host or ":" in host:
+        raise ValueError(entry)
+    port = int(port_text) if port_text.isascii() and port_text.isdigit() else 0
+    if not 1 <= port <= 65535:
+        raise ValueError(entry)
+    return host, port
+
+
+_LONGEST = 3600.0  # s
+_PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")  # RFC 3986 §2.3, what is never percent-encoded
+
+_TAKES: dict[str, _Takes] = {
+    "enabled": _Takes(_or_none(_is_boolean), "True, False or None"),
+    "strict": _Takes(_is_boolean, "True or False"),
+    "wait_ready": _Takes(_is_boolean, "True or False"),
+    "service_url": _Takes(_is_address, 'an address such as "https://api.trycloudflare.com"'),
+    "edge": _Takes(
+        _is_edge,
+        f'"{LOCAL_EDGE}", or entries such as "198.51.100.7:7844" and "[2001:db8::7]:7844" '
+        "with commas between",
+    ),
+    "ca_file": _Takes(_or_none(_is_file), "a PEM file that exists"),
+    "edge_ip_version": _Takes(lambda value: value in ("auto", 4, 6), '"auto", 4 or 6'),
+    "user_agent": _Takes(_is_header_text, "printable ASCII text"),
+    "handshake_timeout": _seconds_from(0.1),
+    "grace_period": _seconds_from(0.0),
+    "diagnostics_path": _Takes(_or_none(_is_plain_path), 'a path such as "/_quicktunnel", or None'),
+}
 
 _ENVIRONMENT: dict[str, Callable[[str], Any]] = {
     "enabled": _boolean,
@@ -220,30 +264,6 @@ _ENVIRONMENT: dict[str, Callable[[str], Any]] = {
     "edge": _optional,
     "ca_file": _optional,
     "edge_ip_version": _ip_version,
-    "grace_period": _seconds,
+    "grace_period": float,
     "diagnostics_path": _optional,
 }
-
-
-def _wrong(option: str, value: object, what_would_do: str) -> ConfigError:
-    return ConfigError(f"{option}={value!r} can't be used: it takes {what_would_do}")
-
-
-def _is_header_text(text: str) -> bool:
-    return bool(text) and text.isascii() and text.isprintable()
-
-
-def _host_and_port(entry: str) -> tuple[str, int]:
-    host, colon, port_text = entry.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-        try:
-            ipaddress.IPv6Address(host)
-        except ValueError:
-            colon = ""
-    elif ":" in host:
-        colon = ""
-    port = int(port_text) if port_text.isascii() and port_text.isdigit() else 0
-    if not colon or not host or not 1 <= port <= 65535:
-        raise _wrong("edge", entry, 'entries such as "198.51.100.7:7844" or "[2001:db8::7]:7844"')
-    return host, port

@@ -157,7 +157,9 @@ class ControlSession:
                 f"the edge did not answer {name} within {timeout:g} s"
             ) from None
         finally:
-            self._waiting.pop(question, None)
+            # The answer freed the number, and another call may have it by now.
+            if self._waiting.get(question) is answer:
+                del self._waiting[question]
 
     async def _read(self) -> None:
         try:

@@ -1,0 +1,313 @@
+"""TunnelConfig: where options come from, and what each of them takes."""
+
+import copy
+import dataclasses
+import pickle
+
+import pytest
+
+from asgi_quicktunnel import config as config_module
+from asgi_quicktunnel.config import PACKAGE_VERSION, TunnelConfig
+from asgi_quicktunnel.errors import ConfigError, QuickTunnelError
+
+OPTIONS = {field.name for field in dataclasses.fields(TunnelConfig)}
+
+
+@pytest.fixture
+def pem(tmp_path):
+    path = tmp_path / "ca.pem"
+    path.write_text("a certificate")
+    return str(path)
+
+
+def test_defaults():
+    """Without a word from anybody: a public tunnel of Cloudflare's, and the app runs on."""
+    config = TunnelConfig()
+    assert dataclasses.asdict(config) == {
+        "enabled": None,
+        "strict": False,
+        "wait_ready": False,
+        "service_url": "https://api.trycloudflare.com",
+        "edge": None,
+        "ca_file": None,
+        "edge_ip_version": "auto",
+        "user_agent": f"asgi-quicktunnel/{PACKAGE_VERSION}",
+        "handshake_timeout": 30.0,
+        "grace_period": 30.0,
+        "diagnostics_path": "/_quicktunnel",
+    }
+
+
+def test_every_option_is_documented():
+    """The docstring names each option."""
+    for option in OPTIONS:
+        assert f"        {option}: " in TunnelConfig.__doc__
+
+
+def test_every_option_is_checked():
+    """There is no option that takes just anything."""
+    assert config_module._TAKES.keys() == OPTIONS
+
+
+def test_every_environment_variable_is_documented_and_the_other_way_round():
+    """[QUICKTUNNEL_...] stands in the docstring for exactly the options that have one."""
+    named = {
+        option
+        for option in OPTIONS
+        if f"[QUICKTUNNEL_{option.upper()}" in TunnelConfig.__doc__.replace("\n", " ")
+    }
+    assert named == set(config_module._ENVIRONMENT)
+
+
+def test_it_can_not_be_changed():
+    """Facts are frozen; options by position are refused."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TunnelConfig().strict = True
+    with pytest.raises(TypeError):
+        TunnelConfig(True)
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("enabled", ["yes", 1, 0]),
+        ("strict", ["yes", 1, None]),
+        ("wait_ready", ["no", 0, None]),
+        (
+            "service_url",
+            ["", "api.example", "ftp://a", "https://", "https://a:b", "http://[::1", 7, None],
+        ),
+        (
+            "edge",
+            [
+                "",
+                "  ",
+                7,
+                "198.51.100.7",
+                "198.51.100.7:",
+                ":7844",
+                "198.51.100.7:0",
+                "198.51.100.7:65536",
+                "198.51.100.7:+1",
+                "198.51.100.7:٣",
+                "2001:db8::7:7844",
+                "[2001:db8::7]",
+                "[198.51.100.7]:7844",
+                "a:1,",
+                "a:1,,b:2",
+                "local,a:1",
+            ],
+        ),
+        ("ca_file", ["/no/such/file.pem", "", "/", 7]),
+        ("edge_ip_version", ["4", 5, "ipv4", None, True]),
+        ("user_agent", ["", "a\r\nb", "naïve", None, 7]),
+        ("handshake_timeout", [0, -1, 3601, float("nan"), float("inf"), "30", True, None]),
+        ("grace_period", [-0.1, 3601, float("nan"), float("inf"), "30", False, None]),
+        (
+            "diagnostics_path",
+            ["", "/", "x", "x/y", "/x/", "//x", "/x?y", "/x#y", "/%78", "/x y", "/x//y", "/x/../y",
+             "/{x}", "/é", 7],
+        ),
+    ],
+)  # fmt: skip
+def test_a_value_that_can_not_be_used_is_named(option, values):
+    """The error has the option, the value, and what would do."""
+    for value in values:
+        with pytest.raises(ConfigError) as caught:
+            TunnelConfig(**{option: value})
+        message = str(caught.value)
+        assert message.startswith(f"{option}=")
+        assert "can't be used: it takes " in message
+
+
+def test_a_config_error_is_a_value_error():
+    """Code that knows nothing of us catches it as what it is."""
+    with pytest.raises(ValueError, match="strict='yes'") as caught:
+        TunnelConfig(strict="yes")
+    assert isinstance(caught.value, QuickTunnelError)
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("enabled", True),
+        ("service_url", "http://127.0.0.1:8080/base"),
+        ("service_url", "https://[::1]:8443"),
+        ("edge", "local"),
+        ("edge", "198.51.100.7:7844"),
+        ("edge_ip_version", 4),
+        ("edge_ip_version", 6),
+        ("handshake_timeout", 0.1),
+        ("handshake_timeout", 3600),
+        ("grace_period", 0),
+        ("diagnostics_path", None),
+        ("diagnostics_path", "/debug/tunnel"),
+    ],
+)
+def test_values_at_the_edge_of_what_is_allowed(option, value):
+    """What an option takes is kept as it was given."""
+    assert getattr(TunnelConfig(**{option: value}), option) == value
+
+
+def test_edge_entries():
+    """The list keeps its order, and an IPv6 address loses its brackets."""
+    config = TunnelConfig(edge="198.51.100.7:7844, [2001:db8::7]:7845,edge.example:1")
+    assert config.edge_entries == (
+        ("198.51.100.7", 7844),
+        ("2001:db8::7", 7845),
+        ("edge.example", 1),
+    )
+    assert TunnelConfig().edge_entries == TunnelConfig(edge="local").edge_entries == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "expected"),
+    [
+        ({}, {}, True),
+        ({}, {"PYTEST_VERSION": "9"}, False),
+        ({"edge": "local"}, {"PYTEST_VERSION": "9"}, True),
+        ({"enabled": True}, {"PYTEST_VERSION": "9"}, True),
+        ({"enabled": False}, {}, False),
+        ({"enabled": False, "edge": "local"}, {}, False),
+    ],
+)
+def test_whether_there_is_to_be_a_tunnel(options, environ, expected):
+    """Off when said so, and under pytest unless an edge or `enabled` says otherwise."""
+    assert TunnelConfig(**options).is_enabled(environ) is expected
+
+
+def environment(pem):
+    """A variable for every option that has one: the text, and what it means."""
+    return {
+        "enabled": ("0", False),
+        "strict": ("1", True),
+        "wait_ready": ("yes", True),
+        "service_url": ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+        "edge": ("127.0.0.1:1", "127.0.0.1:1"),
+        "ca_file": (pem, pem),
+        "edge_ip_version": ("6", 6),
+        "grace_period": ("2.5", 2.5),
+        "diagnostics_path": ("/d", "/d"),
+    }
+
+
+def test_every_option_of_the_environment_is_read(pem):
+    """Each variable sets its option, and nothing but it."""
+    expected = environment(pem)
+    assert expected.keys() == config_module._ENVIRONMENT.keys()
+    for option, (text, value) in expected.items():
+        config = TunnelConfig.from_env({f"QUICKTUNNEL_{option.upper()}": text, "OTHER": "1"})
+        assert config == TunnelConfig(**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("true", True), ("YES", True), (" on ", True),
+     ("0", False), ("False", False), ("no", False), ("off", False)],
+)  # fmt: skip
+def test_yes_and_no_in_the_environment(text, value):
+    """People write it in several ways."""
+    assert TunnelConfig.from_env({"QUICKTUNNEL_STRICT": text}).strict is value
+
+
+def test_an_empty_variable_means_none_where_none_is_possible():
+    """`QUICKTUNNEL_DIAGNOSTICS_PATH=` switches the diagnostics off."""
+    environ = dict.fromkeys(
+        ("QUICKTUNNEL_DIAGNOSTICS_PATH", "QUICKTUNNEL_EDGE", "QUICKTUNNEL_CA_FILE"), ""
+    )
+    config = TunnelConfig.from_env(environ)
+    assert config.diagnostics_path is config.edge is config.ca_file is None
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("enabled", "maybe"),
+        ("strict", ""),
+        ("wait_ready", "2"),
+        ("service_url", "api"),
+        ("edge", "nonsense"),
+        ("ca_file", "/no/such/file"),
+        ("edge_ip_version", "5"),
+        ("grace_period", "soon"),
+        ("grace_period", "-1"),
+        ("diagnostics_path", "x"),
+    ],
+)
+def test_a_variable_that_can_not_be_used_is_named(option, text):
+    """The error tells which variable to look at, its value, and what would do."""
+    variable = f"QUICKTUNNEL_{option.upper()}"
+    with pytest.raises(ConfigError) as caught:
+        TunnelConfig.from_env({variable: text})
+    message = str(caught.value)
+    assert message.startswith(f"{variable}={text!r} can't be used: it takes ")
+
+
+def test_keyword_before_config_before_environment_before_default():
+    """Each source gives way to the one before it, option by option."""
+    environ = {
+        "QUICKTUNNEL_GRACE_PERIOD": "1",
+        "QUICKTUNNEL_EDGE_IP_VERSION": "4",
+        "QUICKTUNNEL_STRICT": "1",
+    }
+    config = TunnelConfig(grace_period=2, edge_ip_version=6)
+    resolved = TunnelConfig.resolve(config, {"grace_period": 3}, environ)
+    assert resolved.grace_period == 3  # keyword
+    assert resolved.edge_ip_version == 6  # config
+    assert resolved.strict is True  # environment
+    assert resolved.wait_ready is False  # default
+
+
+def test_a_default_that_was_given_counts_as_given():
+    """An option written down wins over the environment also with the default's value."""
+    environ = {"QUICKTUNNEL_STRICT": "1"}
+    assert TunnelConfig.resolve(TunnelConfig(), {}, environ).strict is True
+    assert TunnelConfig.resolve(TunnelConfig(strict=False), {}, environ).strict is False
+    assert TunnelConfig.resolve(None, {"strict": False}, environ).strict is False
+
+
+def test_a_config_that_was_resolved_stays_as_it_is():
+    """Resolving twice, as a wrapper and its tunnel do, does not let the environment back in."""
+    environ = {"QUICKTUNNEL_STRICT": "1", "QUICKTUNNEL_GRACE_PERIOD": "1"}
+    once = TunnelConfig.resolve(TunnelConfig(grace_period=2), {"strict": False}, environ)
+    assert TunnelConfig.resolve(once, {}, environ) == once
+
+
+@pytest.mark.parametrize(
+    "remake",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda config: pickle.loads(pickle.dumps(config)),
+        lambda config: config.with_options({}),
+    ],
+    ids=["copy", "deepcopy", "pickle", "with_options"],
+)
+def test_copies_remember_what_was_given(remake):
+    """A copy has the same rank against the environment."""
+    copied = remake(TunnelConfig(strict=False))
+    assert copied == TunnelConfig()
+    environ = {"QUICKTUNNEL_STRICT": "1", "QUICKTUNNEL_WAIT_READY": "1"}
+    resolved = TunnelConfig.resolve(copied, {}, environ)
+    assert (resolved.strict, resolved.wait_ready) == (False, True)
+
+
+def test_with_options_replaces_and_checks():
+    """The rest stays; a wrong value is refused as in the constructor."""
+    config = TunnelConfig(grace_period=5).with_options({"strict": True})
+    assert (config.strict, config.grace_period) == (True, 5)
+    with pytest.raises(ConfigError, match="grace_period=-1"):
+        config.with_options({"grace_period": -1})
+
+
+def test_an_option_that_does_not_exist_is_named_with_those_that_do():
+    """A misspelt option shows the right one."""
+    with pytest.raises(ConfigError, match=r"no option 'wait_redy'.*wait_ready"):
+        TunnelConfig.resolve(None, {"wait_redy": True}, {})
+
+
+def test_a_config_has_to_be_one():
+    """A dict in place of a TunnelConfig is told apart at once."""
+    with pytest.raises(ConfigError, match="it takes a TunnelConfig"):
+        TunnelConfig.resolve({"strict": True}, {}, {})
