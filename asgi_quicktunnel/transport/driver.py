@@ -1,14 +1,22 @@
-"""One engine on an event loop: its clock, its timer, its streams, one transmit per turn."""
+"""One engine on an event loop: its clock, its timer, its streams, one transmit per turn.
+
+The engine is touched under one lock, held for no call into the app: while the loop is stalled the
+guard's thread takes it and does the loop's work (engine-notes.md §4).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Sequence
 
 from asgi_quicktunnel.errors import ConnectionLost
 from asgi_quicktunnel.transport.engine import (
     Closed,
     Connected,
+    EngineEvent,
+    EngineStatistics,
     QuicEngine,
     Readable,
     StreamOpened,
@@ -18,7 +26,7 @@ from asgi_quicktunnel.transport.engine import (
 )
 from asgi_quicktunnel.transport.quic_stream import QuicStream
 
-__all__ = ["EngineDriver"]
+__all__ = ["EngineDriver", "clock"]
 
 
 class EngineDriver:
@@ -39,8 +47,9 @@ class EngineDriver:
         on_stream: Callable[[QuicStream], None] | None = None,
         keep_alive: float | None = 1.0,
     ) -> None:
-        self.engine = engine
         self.streams: dict[int, QuicStream] = {}
+        self._engine = engine
+        self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[Closed] = self._loop.create_future()
         self._send_datagrams = send_datagrams
@@ -51,7 +60,9 @@ class EngineDriver:
         self._touched: dict[QuicStream, None] = {}
         self._transmit_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._last_heard = self._loop.time()
+        self._last_heard = clock()
+        self.wakeups = 0
+        self.armed = self._last_heard
         self.schedule_transmit()
 
     async def wait_connected(self) -> None:
@@ -78,14 +89,11 @@ class EngineDriver:
         """Take what one wake-up of the socket brought."""
         if self._lost is not None:
             return
-        now = self._loop.time()
-        due = self.engine.next_timeout()
-        if due is not None and due + _LATE < now:
-            # Due timers first, or a backlog restarts the idle timer of a dead connection.
-            self.engine.handle_timeout(now=now)
-        self._last_heard = now
-        self.engine.receive_datagrams(datagrams, now=now)
-        self._dispatch()
+        self.wakeups += 1
+        with self._lock:
+            self._receive(datagrams, clock())
+            events = self._poll()
+        self._dispatch(events)
         self.schedule_transmit()
 
     def open_stream(self) -> QuicStream:
@@ -96,20 +104,31 @@ class EngineDriver:
         """
         if self._lost is not None:
             raise self._lost
-        stream = QuicStream(self, self.engine.open_stream())
-        self.streams[stream.stream_id] = stream
+        with self._lock:
+            stream_id = self._engine.open_stream()
+        stream = self.streams[stream_id] = QuicStream(self, stream_id)
         return stream
 
     def close(self, code: int = 0, reason: str = "") -> None:
         """Close with an application code and say so to the peer at once; harmless when over."""
         if self._lost is None:
-            self.engine.close(code, reason)
+            with self._lock:
+                self._engine.close(code, reason)
             self._transmit()
+            while self._lost is None and (events := self._locked_poll()):
+                self._dispatch(events)  # what stood before the close in the queue
+            if self._lost is None:
+                self._finish(Closed(code=code, reason=reason))
 
     def abandon(self) -> None:
         """Forget the connection without a word to the peer."""
         if self._lost is None:
             self._finish(Closed(code=None, reason="abandoned"), in_silence=True)
+
+    def statistics(self) -> EngineStatistics:
+        """A snapshot."""
+        with self._lock:
+            return self._engine.statistics()
 
     def touch(self, stream: QuicStream) -> None:
         """Flush the stream in the next transmit."""
@@ -121,9 +140,88 @@ class EngineDriver:
         if self._transmit_handle is None and self._lost is None:
             self._transmit_handle = self._loop.call_soon(self._transmit)
 
+    def read(self, stream: QuicStream, max_bytes: int) -> tuple[bytes, bool]:
+        """Take data of a stream, and with it grant credit."""
+        with self._lock:
+            data, end = self._engine.read(stream.stream_id, max_bytes)
+        if data:
+            self.schedule_transmit()  # credit may be due
+        return data, end
+
+    def reset(self, stream: QuicStream, code: int) -> None:
+        """Give up the sending half of a stream."""
+        with self._lock:
+            self._engine.reset(stream.stream_id, code)
+        self.schedule_transmit()
+
+    def stop(self, stream: QuicStream, code: int) -> None:
+        """Give up the receiving half of a stream."""
+        with self._lock:
+            self._engine.stop(stream.stream_id, code)
+        self.schedule_transmit()
+
     def forget(self, stream: QuicStream) -> None:
         """Both halves of the stream are over."""
         self.streams.pop(stream.stream_id, None)
+
+    def serve_stalled(self, datagrams: Sequence[bytes]) -> Sequence[bytes]:
+        """Do the loop's work from another thread while the loop is stalled.
+
+        Events stay in the engine until `resume` runs on the loop.
+
+        Args:
+            datagrams: what the socket holds.
+
+        Returns:
+            What to send.
+        """
+        with self._lock:
+            if self._lost is not None:
+                return ()
+            now = clock()
+            self._receive(datagrams, now)
+            self._work(now)
+            return self._engine.datagrams_to_send(now=now)
+
+    def resume(self) -> None:
+        """Take up the work again; called on the loop, after a stall."""
+        self.wakeups += 1
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._dispatch(self._locked_poll())
+        self._transmit()
+
+    def _receive(self, datagrams: Sequence[bytes], now: float) -> None:
+        due = self._engine.next_timeout()
+        if due is not None and due + _LATE < now:
+            # Due timers first, or a backlog restarts the idle timer of a dead connection.
+            self._engine.handle_timeout(now=now)
+        if datagrams:
+            self._last_heard = now
+            self._engine.receive_datagrams(datagrams, now=now)
+
+    def _work(self, now: float) -> None:
+        """What is due at `now`: the engine's timers and the keep-alive."""
+        due = self._engine.next_timeout()
+        if due is not None and due <= now:
+            self._engine.handle_timeout(now=now)
+        if self._keep_alive is not None and self._last_heard + self._keep_alive <= now:
+            self._last_heard = now
+            if self.is_connected:
+                self._engine.ping()
+
+    def _poll(self) -> list[EngineEvent]:
+        """Events to dispatch in this turn; not all of a large backlog, or it stalls the loop."""
+        events: list[EngineEvent] = []
+        poll = self._engine.poll_event
+        while len(events) < _EVENTS_PER_TURN and (event := poll()) is not None:
+            events.append(event)
+        return events
+
+    def _locked_poll(self) -> list[EngineEvent]:
+        with self._lock:
+            return self._poll()
 
     def _transmit(self) -> None:
         if self._transmit_handle is not None:
@@ -131,18 +229,25 @@ class EngineDriver:
             self._transmit_handle = None
         if self._lost is not None:
             return
+        self.wakeups += 1
         touched, self._touched = self._touched, {}
-        for stream in touched:
-            stream.flush()
-        datagrams = self.engine.datagrams_to_send(now=self._loop.time())
+        now = clock()
+        with self._lock:
+            for stream in touched:
+                stream.flush(self._engine)
+            datagrams = self._engine.datagrams_to_send(now=now)
+            events = self._poll()
         if datagrams:
             self._send_datagrams(datagrams)
-        self._dispatch()
-        self._arm_timer()
+        self._dispatch(events)
+        self._arm_timer(now)
 
-    def _dispatch(self) -> None:
-        poll, streams = self.engine.poll_event, self.streams
-        while self._lost is None and (event := poll()) is not None:
+    def _dispatch(self, events: Sequence[EngineEvent]) -> None:
+        """Tell the streams; app code may run in here, so the lock is not held."""
+        streams = self.streams
+        for event in events:
+            if self._lost is not None:
+                return
             if isinstance(event, Readable):
                 if stream := streams.get(event.stream_id):
                     stream.handle_readable()
@@ -162,6 +267,8 @@ class EngineDriver:
                     self._connected.set_result(None)
             else:
                 self._finish(event)
+        if len(events) == _EVENTS_PER_TURN:
+            self.schedule_transmit()  # it polls for the rest
 
     def _accept(self, stream_id: int) -> None:
         stream = self.streams[stream_id] = QuicStream(self, stream_id)
@@ -170,42 +277,39 @@ class EngineDriver:
         else:
             self._on_stream(stream)
 
-    def _arm_timer(self) -> None:
+    def _arm_timer(self, now: float) -> None:
         if self._lost is not None:
             return
-        due = self.engine.next_timeout()
+        with self._lock:
+            due = self._engine.next_timeout()
         if self._keep_alive is not None:
             wake = self._last_heard + self._keep_alive
             due = wake if due is None else min(due, wake)
         if due is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self.armed <= due:
                 return  # it looks again when it fires, which is cheaper than a new timer each time
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._on_timer)
+        self.armed = due
+        self._timer = self._loop.call_later(max(0.0, due - now), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         if self._lost is not None:
             return
-        now = self._loop.time() + _CLOCK_RESOLUTION
-        due = self.engine.next_timeout()
-        if due is not None and due <= now:
-            self.engine.handle_timeout(now=now)
-            self._dispatch()
-        if self._keep_alive is not None and self._last_heard + self._keep_alive <= now:
-            self._last_heard = now
-            if self.is_connected:
-                self.engine.ping()
+        with self._lock:
+            self._work(clock() + _CLOCK_RESOLUTION)
         self._transmit()
 
     def _finish(self, closed: Closed, *, in_silence: bool = False) -> None:
         self._lost = _lost(closed)
         # A connection that failed here still has its close frame to send.
-        datagrams = () if in_silence else self.engine.datagrams_to_send(now=self._loop.time())
-        if datagrams:
-            self._send_datagrams(datagrams)
+        if not in_silence:
+            with self._lock:
+                datagrams = self._engine.datagrams_to_send(now=clock())
+            if datagrams:
+                self._send_datagrams(datagrams)
         for handle in (self._timer, self._transmit_handle):
             if handle is not None:
                 handle.cancel()
@@ -218,6 +322,9 @@ class EngineDriver:
             self._connected.set_result(None)
         if not self.closed.done():
             self.closed.set_result(closed)
+
+
+clock = time.monotonic  # s; not the loop's own, which stands still while uvloop is stalled
 
 
 def _lost(closed: Closed) -> ConnectionLost:
@@ -233,4 +340,5 @@ def _lost(closed: Closed) -> ConnectionLost:
 
 
 _LATE = 1.0  # s; a timer so late means that the loop was stalled
+_EVENTS_PER_TURN = 256
 _CLOCK_RESOLUTION = 1e-4  # s; asyncio fires a timer up to one clock tick early

@@ -19,7 +19,7 @@ from asgi_quicktunnel.model import EdgeAddress, RequestHead, ResponseHead
 from asgi_quicktunnel.protocol.connector_service import ConnectorService
 from asgi_quicktunnel.protocol.datastream import MAX_HEAD_BYTES, OpeningReader, encode_response
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
-from asgi_quicktunnel.transport.driver import EngineDriver
+from asgi_quicktunnel.transport.driver import EngineDriver, clock
 from asgi_quicktunnel.transport.engine import ClientSettings
 from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
 from asgi_quicktunnel.transport.quic_stream import QuicStream
@@ -67,11 +67,10 @@ class QuicTransport:
         self, address: EdgeAddress, settings: ClientSettings, *, local_port: int = 0
     ) -> None:
         self.address = address
-        loop = asyncio.get_running_loop()
         self._server_name = settings.server_name
         self._socket = UdpSocket(address, self._on_datagrams, local_port=local_port)
         self._driver = EngineDriver(
-            AioquicEngine.client(settings, now=loop.time()),
+            AioquicEngine.client(settings, now=clock()),
             send_datagrams=self._socket.send,
             on_stream=self._on_stream,
         )
@@ -147,7 +146,7 @@ class QuicTransport:
 
     def statistics(self) -> TransportStatistics:
         """A snapshot."""
-        engine = self._driver.engine.statistics()
+        engine = self._driver.statistics()
         control = self._control is not None and self._control.stream_id in self._driver.streams
         return TransportStatistics(
             address=self.address,

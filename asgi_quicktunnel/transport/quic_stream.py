@@ -15,14 +15,20 @@ __all__ = ["QuicStream", "StreamOwner"]
 class StreamOwner(Protocol):
     """What a stream needs of whoever drives its connection."""
 
-    engine: QuicEngine
-
     def touch(self, stream: QuicStream) -> None:
         """Flush the stream in the next transmit."""
         ...
 
-    def schedule_transmit(self) -> None:
-        """Transmit before the loop sleeps again."""
+    def read(self, stream: QuicStream, max_bytes: int) -> tuple[bytes, bool]:
+        """Take data of a stream, and with it grant credit; "that was the end"."""
+        ...
+
+    def reset(self, stream: QuicStream, code: int) -> None:
+        """Give up the sending half of a stream."""
+        ...
+
+    def stop(self, stream: QuicStream, code: int) -> None:
+        """Give up the receiving half of a stream."""
         ...
 
     def forget(self, stream: QuicStream) -> None:
@@ -113,9 +119,7 @@ class QuicStream:
             raise self._receive_error
         if self._receive_ended:
             return b""
-        data, self._receive_ended = self._owner.engine.read(self.stream_id, max_bytes)
-        if data:
-            self._owner.schedule_transmit()  # credit may be due
+        data, self._receive_ended = self._owner.read(self, max_bytes)
         if self._receive_ended:
             self._forget_if_over()
         return data
@@ -164,9 +168,8 @@ class QuicStream:
         if not self._end_sent:
             self._drop_queue()
             self._end_queued = self._end_sent = True
-            self._owner.engine.reset(self.stream_id, code)
+            self._owner.reset(self, code)
         self.stop(code)
-        self._owner.schedule_transmit()
         self._forget_if_over()
 
     def stop(self, code: int = 0) -> None:
@@ -175,8 +178,7 @@ class QuicStream:
             return
         self._pushed_back = b""
         self._receive_ended = True
-        self._owner.engine.stop(self.stream_id, code)
-        self._owner.schedule_transmit()
+        self._owner.stop(self, code)
         self._wake_reader()
         self._forget_if_over()
 
@@ -220,11 +222,11 @@ class QuicStream:
         self._end_queued = self._end_sent = True
         self._tell_of_error()
 
-    def flush(self) -> None:
+    def flush(self, engine: QuicEngine) -> None:
         """Hand the queue to the engine, as much as it takes."""
         if self._end_sent:
             return
-        engine, stream_id = self._owner.engine, self.stream_id
+        stream_id = self.stream_id
         if len(self._queue) > 1 and self._queued <= _SEND_BATCH:
             self._queue = [b"".join(self._queue)]
         while self._queue:

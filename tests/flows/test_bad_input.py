@@ -219,7 +219,7 @@ async def test_datagrams_are_dropped():
     """RFC 9221 datagrams of any content are dropped."""
     async with connected(app) as (edge, _):
         for data in (b"", b"\0", b"x" * 1000):
-            edge.driver.engine._connection.send_datagram_frame(data)
+            edge.driver._engine._connection.send_datagram_frame(data)
         edge.driver.schedule_transmit()
         await assert_serves(edge)
 

@@ -185,7 +185,7 @@ async def test_a_stream_that_is_over_is_forgotten():
         await anyio.wait_all_tasks_blocked()
         assert pair.client.streams == {}
         assert pair.server.streams == {}
-        assert pair.client.engine._streams == {}
+        assert pair.client._engine._streams == {}
 
 
 async def test_a_reader_may_give_up_when_nobody_listens():
