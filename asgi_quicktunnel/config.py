@@ -30,12 +30,19 @@ class TunnelConfig:
     Attributes:
         enabled: False switches everything off; None means on, except under pytest
             (`PYTEST_VERSION` is set) when no `edge` is given [QUICKTUNNEL_ENABLED].
-        strict: whether a tunnel that can't start makes the app's startup fail; otherwise it is
-            logged and the app runs on [QUICKTUNNEL_STRICT].
+        strict: whether a tunnel that can't start makes the app's startup fail, which then waits
+            for it; otherwise it is logged and the app runs on [QUICKTUNNEL_STRICT].
         wait_ready: whether startup waits until the URL works [QUICKTUNNEL_WAIT_READY].
+        ha_connections: how many connections to the edge, clamped to 1..4
+            [QUICKTUNNEL_HA_CONNECTIONS].
+        max_reconnect_attempts: failures in a row after which a connection is given up, None for
+            never.
         service_url: where tunnels are provisioned [QUICKTUNNEL_SERVICE_URL].
         edge: comma-separated host:port entries that replace discovery (entries 1, 3, .. are
             region 1 and 2, 4, .. region 2), or "local" for the embedded edge [QUICKTUNNEL_EDGE].
+        nameservers: comma-separated IP or IP:port entries, port 53 if none is given, that replace
+            the lookup of the servers that answer for the public URL's zone
+            [QUICKTUNNEL_NAMESERVERS].
         ca_file: PEM file that replaces the trust roots [QUICKTUNNEL_CA_FILE].
         edge_ip_version: "auto", 4 or 6 [QUICKTUNNEL_EDGE_IP_VERSION].
         user_agent: sent to the service.
@@ -44,6 +51,12 @@ class TunnelConfig:
             [QUICKTUNNEL_GRACE_PERIOD].
         diagnostics_path: where local visitors find the diagnostics, None switches them off
             [QUICKTUNNEL_DIAGNOSTICS_PATH; empty for None].
+        websocket_ping_interval: seconds between the pings on a WebSocket, None sends none
+            [QUICKTUNNEL_WEBSOCKET_PING_INTERVAL; empty for None].
+        websocket_ping_timeout: seconds of silence after a ping until the visitor counts as gone,
+            None waits for ever [QUICKTUNNEL_WEBSOCKET_PING_TIMEOUT; empty for None].
+        websocket_max_message_size: bytes that a WebSocket message of a visitor may have
+            [QUICKTUNNEL_WEBSOCKET_MAX_MESSAGE_SIZE].
 
     Raises:
         ConfigError: a value that can't be used.
@@ -52,14 +65,20 @@ class TunnelConfig:
     enabled: bool | None = None
     strict: bool = False
     wait_ready: bool = False
+    ha_connections: int = 2
+    max_reconnect_attempts: int | None = None
     service_url: str = "https://api.trycloudflare.com"
     edge: str | None = None
+    nameservers: str | None = None
     ca_file: str | None = None
     edge_ip_version: Literal["auto", 4, 6] = "auto"
     user_agent: str = f"asgi-quicktunnel/{PACKAGE_VERSION}"
     handshake_timeout: float = 30.0
     grace_period: float = 30.0
     diagnostics_path: str | None = "/_quicktunnel"
+    websocket_ping_interval: float | None = 20.0
+    websocket_ping_timeout: float | None = 20.0
+    websocket_max_message_size: int = 16 << 20
 
     if TYPE_CHECKING:
         _given: ClassVar[frozenset[str]]  # per instance; ClassVar keeps it out of the fields
@@ -75,6 +94,7 @@ class TunnelConfig:
             value = getattr(self, option)
             if not takes.usable(value):
                 raise ConfigError(f"{option}={value!r} can't be used: it takes {takes.what}")
+        object.__setattr__(self, "ha_connections", min(max(self.ha_connections, 1), 4))
 
     @property
     def edge_entries(self) -> tuple[tuple[str, int], ...]:
@@ -82,6 +102,13 @@ class TunnelConfig:
         if self.edge is None or self.edge == LOCAL_EDGE:
             return ()
         return tuple(_host_and_port(entry.strip()) for entry in self.edge.split(","))
+
+    @property
+    def nameserver_entries(self) -> tuple[tuple[str, int], ...]:
+        """The (IP, port) pairs of `nameservers`; empty without it."""
+        if self.nameservers is None:
+            return ()
+        return tuple(_ip_and_port(entry.strip()) for entry in self.nameservers.split(","))
 
     def is_enabled(self, environ: Mapping[str, str]) -> bool:
         """Whether a tunnel should run at all."""
@@ -177,6 +204,13 @@ def _is_edge(value: Any) -> bool:
         return False
 
 
+def _is_nameservers(value: Any) -> bool:
+    try:
+        return bool([_ip_and_port(entry.strip()) for entry in value.split(",")])
+    except (ValueError, AttributeError):
+        return False
+
+
 def _is_file(value: Any) -> bool:
     return isinstance(value, str) and Path(value).is_file()
 
@@ -193,16 +227,25 @@ def _is_plain_path(value: Any) -> bool:
     )
 
 
-def _seconds_from(lowest: float) -> _Takes:
+def _seconds_from(lowest: float, *, or_none: bool = False) -> _Takes:
     def usable(value: Any) -> bool:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and lowest <= value <= _LONGEST
 
-    return _Takes(usable, f"a number of seconds from {lowest:g} to {_LONGEST:g}")
+    what = f"a number of seconds from {lowest:g} to {_LONGEST:g}"
+    return _Takes(_or_none(usable), f"{what}, or None") if or_none else _Takes(usable, what)
+
+
+def _is_message_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST
 
 
 def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or check(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _boolean(text: str) -> bool:
@@ -221,6 +264,10 @@ def _optional(text: str) -> str | None:
     return text or None
 
 
+def _optional_number(text: str) -> float | None:
+    return float(text) if text else None
+
+
 def _host_and_port(entry: str) -> tuple[str, int]:
     """Split "198.51.100.7:7844", "[2001:db8::7]:7844" or "host:7844"; ValueError for the rest."""
     host, _, port_text = entry.rpartition(":")
@@ -235,17 +282,37 @@ def _host_and_port(entry: str) -> tuple[str, int]:
     return host, port
 
 
+def _ip_and_port(entry: str) -> tuple[str, int]:
+    """Split "198.51.100.53", "2001:db8::53" and what has a port; ValueError for the rest."""
+    try:
+        return str(ipaddress.ip_address(entry)), _DNS_PORT
+    except ValueError:
+        host, port = _host_and_port(entry)
+        return str(ipaddress.ip_address(host)), port
+
+
+_DNS_PORT = 53
 _LONGEST = 3600.0  # s
+_LARGEST = 1 << 30  # bytes
 _PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")  # RFC 3986 §2.3, what is never percent-encoded
 
 _TAKES: dict[str, _Takes] = {
     "enabled": _Takes(_or_none(_is_boolean), "True, False or None"),
     "strict": _Takes(_is_boolean, "True or False"),
     "wait_ready": _Takes(_is_boolean, "True or False"),
+    "ha_connections": _Takes(_is_whole, "a whole number, 1 to 4"),
+    "max_reconnect_attempts": _Takes(
+        _or_none(lambda value: _is_whole(value) and value >= 0), "a whole number from 0, or None"
+    ),
     "service_url": _Takes(_is_address, 'an address such as "https://api.trycloudflare.com"'),
     "edge": _Takes(
         _is_edge,
         f'"{LOCAL_EDGE}", or entries such as "198.51.100.7:7844" and "[2001:db8::7]:7844" '
+        "with commas between",
+    ),
+    "nameservers": _Takes(
+        _or_none(_is_nameservers),
+        'IP addresses such as "198.51.100.53", "198.51.100.53:5353" and "[2001:db8::53]:5353" '
         "with commas between",
     ),
     "ca_file": _Takes(_or_none(_is_file), "a PEM file that exists"),
@@ -254,16 +321,26 @@ _TAKES: dict[str, _Takes] = {
     "handshake_timeout": _seconds_from(0.1),
     "grace_period": _seconds_from(0.0),
     "diagnostics_path": _Takes(_or_none(_is_plain_path), 'a path such as "/_quicktunnel", or None'),
+    "websocket_ping_interval": _seconds_from(0.1, or_none=True),
+    "websocket_ping_timeout": _seconds_from(0.1, or_none=True),
+    "websocket_max_message_size": _Takes(
+        _is_message_size, f"a whole number of bytes from 1 to {_LARGEST}"
+    ),
 }
 
 _ENVIRONMENT: dict[str, Callable[[str], Any]] = {
     "enabled": _boolean,
     "strict": _boolean,
     "wait_ready": _boolean,
+    "ha_connections": int,
     "service_url": str,
     "edge": _optional,
+    "nameservers": _optional,
     "ca_file": _optional,
     "edge_ip_version": _ip_version,
     "grace_period": float,
     "diagnostics_path": _optional,
+    "websocket_ping_interval": _optional_number,
+    "websocket_ping_timeout": _optional_number,
+    "websocket_max_message_size": int,
 }

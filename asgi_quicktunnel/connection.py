@@ -13,7 +13,7 @@ from asgi_quicktunnel.origin.base import ConnectionFacts, Origin
 from asgi_quicktunnel.protocol.registration import ClientIdentity
 from asgi_quicktunnel.transport.base import TransportStatistics
 from asgi_quicktunnel.transport.engine import ClientSettings
-from asgi_quicktunnel.transport.quic import QuicTransport, dial_quic
+from asgi_quicktunnel.transport.quic import QuicTransport, StalledQuic, dial_quic
 
 __all__ = ["ConnectionPlan", "HaConnection"]
 
@@ -54,6 +54,7 @@ class HaConnection:
         self.address = address
         self.local_port = local_port
         self.registration: Registration | None = None
+        self.registered_at = 0.0  # on the loop's clock
         self._plan = plan
         self._log = logging.LoggerAdapter(
             logger, {"conn_index": conn_index, "address": str(address)}
@@ -92,6 +93,7 @@ class HaConnection:
             timeout=plan.timeout,
         )
         self.registration = registration
+        self.registered_at = asyncio.get_running_loop().time()
         return registration
 
     async def push_configuration(self) -> None:
@@ -165,6 +167,13 @@ class HaConnection:
             await self._control.aclose()
         if self._transport is not None:
             await self._transport.aclose()
+
+    @property
+    def stalled(self) -> StalledQuic:
+        """How the guard serves this connection while the event loop is blocked."""
+        if self._transport is None:
+            raise LocalProtocolError("the connection was not opened")
+        return self._transport.stalled
 
     def statistics(self) -> TransportStatistics | None:
         """A snapshot, or None before the dial succeeded."""

@@ -205,9 +205,14 @@ def _refusal(answer: Refused, conn_index: int) -> RegistrationError:
     message = f"the edge refused to register connection {conn_index}: {answer.cause}"
     if answer.cause == "EDUPCONN":  # protocol.md §5.7
         return DuplicateConnection(message, retry_after=answer.retry_after)
-    # A record may be missing for a moment after its creation (protocol.md §5.7).
-    retryable = answer.should_retry or "Unauthorized" in answer.cause
-    return RegistrationError(message, retry_after=answer.retry_after, retryable=retryable)
+    unauthorized = "Unauthorized" in answer.cause
+    return RegistrationError(
+        message,
+        retry_after=answer.retry_after,
+        # A record may be missing for a moment after its creation (protocol.md §5.7).
+        retryable=answer.should_retry or unauthorized,
+        unauthorized=unauthorized,
+    )
 
 
 def _sixteen_bytes(ip: str) -> bytes:

@@ -46,7 +46,7 @@ async def run_demo(*, check: bool, port: int, say: Say) -> int:
             if check:
                 return await _check(edge, public_url, say)
             _explain(public_url, local_url, say)
-            while not server.should_exit:
+            while not server.should_exit:  # noqa: ASYNC110  # uvicorn has no event for it
                 await asyncio.sleep(_POLL)
             say("stopping")
     return 0

@@ -120,14 +120,21 @@ class RegistrationError(QuickTunnelError):
 
     Attributes:
         retry_after: seconds the edge asked to wait, or None.
+        unauthorized: whether it does not know the tunnel, or not with this secret.
     """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, retryable: bool = True
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        retryable: bool = True,
+        unauthorized: bool = False,
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.retryable = retryable
+        self.unauthorized = unauthorized
 
 
 class DuplicateConnection(RegistrationError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,8 +16,26 @@ __all__ = [
     "Event",
     "Registered",
     "RequestDone",
+    "StateChanged",
     "TunnelReady",
+    "TunnelState",
 ]
+
+
+class TunnelState(enum.Enum):
+    """Where a tunnel stands.
+
+    STARTING until the URL works for the first time; READY; DEGRADED while some connection that was
+    registered is lost and another serves; RECONNECTING while none serves; STOPPED before the start
+    and after the end; FAILED when it was given up.
+    """
+
+    STARTING = "starting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    RECONNECTING = "reconnecting"
+    STOPPED = "stopped"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +91,14 @@ class Drained:
     unfinished: int
 
 
-Event = TunnelReady | Registered | ConnectionLost | RequestDone | Drained
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The tunnel stands elsewhere now; meanings as in `TunnelStatus`."""
+
+    state: TunnelState
+    cause: str | None
+    since: float
+
+
+Event = TunnelReady | Registered | ConnectionLost | RequestDone | StateChanged | Drained
 Emit = Callable[[Event], None]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import os
 import platform
+import time
 import uuid
 from collections.abc import MutableMapping
 from contextlib import AsyncExitStack
@@ -21,12 +21,23 @@ from asgi_quicktunnel.config import LOCAL_EDGE, PACKAGE_VERSION, TunnelConfig
 from asgi_quicktunnel.connection import ConnectionPlan
 from asgi_quicktunnel.discovery import EdgeDiscovery
 from asgi_quicktunnel.errors import ConfigError, QuickTunnelError, RegistrationError
-from asgi_quicktunnel.events import ConnectionLost, Emit, Event, Registered, TunnelReady
+from asgi_quicktunnel.events import (
+    ConnectionLost,
+    Emit,
+    Event,
+    Registered,
+    StateChanged,
+    TunnelReady,
+    TunnelState,
+)
 from asgi_quicktunnel.model import Credentials
 from asgi_quicktunnel.origin.asgi import AsgiOrigin
+from asgi_quicktunnel.origin.websocket_link import WebSocketSettings
 from asgi_quicktunnel.protocol.registration import DEFAULT_FEATURES, ClientIdentity
 from asgi_quicktunnel.provisioning import request_tunnel
-from asgi_quicktunnel.supervisor import Supervisor
+from asgi_quicktunnel.reconnect import RenewalPolicy
+from asgi_quicktunnel.status import TunnelStatus
+from asgi_quicktunnel.supervisor import Supervisor, Transferred, TunnelUnknownError
 from asgi_quicktunnel.transport.base import TransportStatistics
 from asgi_quicktunnel.transport.engine import ClientSettings
 from asgi_quicktunnel.transport.tls import QUIC_SERVER_NAME, trust_roots
@@ -36,22 +47,19 @@ __all__ = ["ConnectionStatistics", "QuickTunnel", "TunnelState", "TunnelStatisti
 logger = logging.getLogger(__name__)
 
 
-class TunnelState(enum.Enum):
-    """Where a tunnel stands."""
-
-    STARTING = "starting"
-    READY = "ready"
-    RECONNECTING = "reconnecting"
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-
 @dataclass(frozen=True, slots=True)
 class ConnectionStatistics:
-    """A snapshot of one registered connection; `colo` is the edge's site."""
+    """A snapshot of one registered connection.
+
+    Attributes:
+        colo: the edge's site.
+        age: seconds since the registration.
+        requests: being answered now.
+    """
 
     conn_index: int
     colo: str
+    age: float
     requests: int
     transport: TransportStatistics
 
@@ -61,15 +69,22 @@ class TunnelStatistics:
     """A snapshot of a tunnel.
 
     Attributes:
-        url: the public URL, None while it does not work.
+        state: where it stands.
+        cause: what led there, or None when nothing went wrong.
+        since: when it came there, seconds since the epoch.
+        url: the public URL, None before it works.
         connections: those that are registered now.
-        reconnects: losses since the start.
+        transferred: totals since the start, lost connections included.
+        reconnects: how often a registered connection was lost.
     """
 
     state: TunnelState
+    cause: str | None
+    since: float
     url: str | None
     connector_id: uuid.UUID
     connections: tuple[ConnectionStatistics, ...]
+    transferred: Transferred
     reconnects: int
 
 
@@ -99,16 +114,26 @@ class QuickTunnel:
         if not callable(origin):
             raise ConfigError(f"origin={origin!r} can't be used: it takes an ASGI app")
         self.config = TunnelConfig.resolve(config, options, os.environ)
-        self._origin = AsgiOrigin(origin, emit=self._on_event, state=state)
+        self._origin = AsgiOrigin(
+            origin,
+            emit=self._on_event,
+            state=state,
+            websocket=WebSocketSettings(
+                ping_interval=self.config.websocket_ping_interval,
+                ping_timeout=self.config.websocket_ping_timeout,
+                max_message_size=self.config.websocket_max_message_size,
+            ),
+        )
         self._listeners: list[Emit] = []
-        self._state = TunnelState.STOPPED
+        self._status = TunnelStatus(now=time.time())
         self._credentials: Credentials | None = None
+        self._url: str | None = None
         self._supervisor: Supervisor | None = None
+        self._renewal = RenewalPolicy()
+        self._carried = Transferred()  # by tunnels that were given up
         self._runner: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self._last_cause: QuickTunnelError | None = None
-        self._reconnects = 0
-        self._announced = False
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -129,15 +154,16 @@ class QuickTunnel:
 
     @property
     def url(self) -> str | None:
-        """The public URL while it works, else None."""
-        if self._credentials is None or self._state is not TunnelState.READY:
-            return None
-        return self._credentials.url
+        """The public URL from the moment it works; None before and after.
+
+        While connections are lost it stays, because they come back under the same name.
+        """
+        return self._url
 
     @property
     def state(self) -> TunnelState:
         """Where the tunnel stands."""
-        return self._state
+        return self._status.state
 
     def add_listener(self, listener: Emit) -> None:
         """Call `listener` with each event (`asgi_quicktunnel.events`), on the event loop."""
@@ -151,7 +177,7 @@ class QuickTunnel:
         if self._runner is not None or not self.config.is_enabled(os.environ):
             return
         loop = asyncio.get_running_loop()
-        self._state = TunnelState.STARTING
+        self._tell_change(self._status.on_started(now=time.time()))
         self._ready = loop.create_future()
         self._runner = loop.create_task(self._run())
 
@@ -168,24 +194,28 @@ class QuickTunnel:
     def statistics(self) -> TunnelStatistics:
         """A snapshot."""
         connections = self._supervisor.connections if self._supervisor is not None else ()
-        described = []
-        for connection in connections:
-            transport = connection.statistics()
-            if transport is not None and connection.registration is not None:
-                described.append(
-                    ConnectionStatistics(
-                        conn_index=connection.conn_index,
-                        colo=connection.registration.colo,
-                        requests=connection.requests,
-                        transport=transport,
-                    )
-                )
+        now = asyncio.get_running_loop().time()
+        status = self._status
         return TunnelStatistics(
-            state=self._state,
-            url=self.url,
+            state=status.state,
+            cause=status.cause,
+            since=status.since,
+            url=self._url,
             connector_id=_CONNECTOR_ID,
-            connections=tuple(described),
-            reconnects=self._reconnects,
+            connections=tuple(
+                ConnectionStatistics(
+                    conn_index=connection.conn_index,
+                    colo=connection.registration.colo,
+                    age=now - connection.registered_at,
+                    requests=connection.requests,
+                    transport=transport,
+                )
+                for connection in connections
+                if connection.registration is not None
+                and (transport := connection.statistics()) is not None
+            ),
+            transferred=self._transferred(),
+            reconnects=status.reconnects,
         )
 
     async def aclose(self) -> None:
@@ -199,7 +229,8 @@ class QuickTunnel:
         finally:
             runner.cancel()
             await asyncio.gather(runner, return_exceptions=True)
-            self._state = TunnelState.STOPPED
+            self._url = None
+            self._tell_change(self._status.on_stopped(now=time.time()))
             if self._ready is not None and not self._ready.done():
                 self._ready.cancel()
 
@@ -213,10 +244,30 @@ class QuickTunnel:
 
                     edge = await stack.enter_async_context(LocalEdge())
                     config = edge.config().with_options(_own_options(config))
-                await self._provision(config)
-                await self._supervise(config)
+                while True:
+                    await self._provision(config)
+                    try:
+                        await self._supervise(config)
+                    except TunnelUnknownError as exc:
+                        await self._give_up_tunnel(exc)
+                    else:
+                        return
         except QuickTunnelError as exc:
             self._fail(exc)
+
+    async def _give_up_tunnel(self, cause: TunnelUnknownError) -> None:
+        logger.warning("%s; a new tunnel is provisioned, with another URL", cause)
+        self._tell_change(self._status.on_renewal(now=time.time()))
+        self._url = None
+        self._renewal.on_renewed(now=asyncio.get_running_loop().time())
+        if self._supervisor is not None:
+            self._carried = self._transferred()
+            supervisor, self._supervisor = self._supervisor, None
+            await supervisor.drain(0)
+
+    def _transferred(self) -> Transferred:
+        now = self._supervisor.transferred() if self._supervisor is not None else Transferred()
+        return self._carried.and_(now)
 
     async def _provision(self, config: TunnelConfig) -> None:
         host = urlsplit(config.service_url).hostname or ""
@@ -250,6 +301,9 @@ class QuickTunnel:
             plan,
             lambda: discovery.discover(config.edge_entries, ip_version=config.edge_ip_version),
             self._on_event,
+            count=config.ha_connections,
+            max_attempts=config.max_reconnect_attempts,
+            renewal=self._renewal,
         )
         alarm = asyncio.get_running_loop().call_later(config.handshake_timeout, self._on_late)
         try:
@@ -268,22 +322,25 @@ class QuickTunnel:
             self._on_registered()
         elif isinstance(event, ConnectionLost):
             self._last_cause = event.cause
-            if self._state is TunnelState.READY:
-                self._state = TunnelState.RECONNECTING
-                self._reconnects += 1
         self._tell(event)
+        self._tell_change(self._status.on_event(event, now=time.time()))
 
     def _on_registered(self) -> None:
+        """Announce the URL when the first connection of a tunnel is registered."""
         assert self._credentials is not None
         assert self._ready is not None
-        announced = self._announced
-        self._state, self._announced = TunnelState.READY, True
+        if self._url is not None:
+            return
+        self._url = self._credentials.url
+        logger.info("the app is public at %s", self._url)
+        self._tell_change(self._status.on_announced(now=time.time()))
+        self._tell(TunnelReady(self._url))
         if not self._ready.done():
             self._ready.set_result(None)
-        if announced:
-            return
-        logger.info("the app is public at %s", self._credentials.url)
-        self._tell(TunnelReady(self._credentials.url))
+
+    def _tell_change(self, change: StateChanged | None) -> None:
+        if change is not None:
+            self._tell(change)
 
     def _tell(self, event: Event) -> None:
         for listener in self._listeners:
@@ -293,16 +350,17 @@ class QuickTunnel:
                 logger.exception("a listener failed at %s", type(event).__name__)
 
     def _on_late(self) -> None:
-        if self._state is TunnelState.STARTING:
+        if self.state is TunnelState.STARTING:
             cause = self._last_cause or RegistrationError(
                 f"no connection was registered within {self.config.handshake_timeout:g} s"
             )
             self._refuse_waiters(cause)
 
     def _fail(self, cause: QuickTunnelError) -> None:
-        self._state = TunnelState.FAILED
+        self._url = None
         self._last_cause = cause
         logger.error("there is no tunnel: %s", cause)
+        self._tell_change(self._status.on_failed(cause, now=time.time()))
         self._refuse_waiters(cause)
 
     def _refuse_waiters(self, cause: QuickTunnelError) -> None:

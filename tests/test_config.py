@@ -27,8 +27,11 @@ def test_defaults():
         "enabled": None,
         "strict": False,
         "wait_ready": False,
+        "ha_connections": 2,
+        "max_reconnect_attempts": None,
         "service_url": "https://api.trycloudflare.com",
         "edge": None,
+        "nameservers": None,
         "ca_file": None,
         "edge_ip_version": "auto",
         "user_agent": f"asgi-quicktunnel/{PACKAGE_VERSION}",
@@ -73,6 +76,8 @@ def test_it_can_not_be_changed():
         ("enabled", ["yes", 1, 0]),
         ("strict", ["yes", 1, None]),
         ("wait_ready", ["no", 0, None]),
+        ("ha_connections", ["2", 2.0, True, None]),
+        ("max_reconnect_attempts", ["2", 2.0, True, -1]),
         (
             "service_url",
             ["", "api.example", "ftp://a", "https://", "https://a:b", "http://[::1", 7, None],
@@ -96,6 +101,23 @@ def test_it_can_not_be_changed():
                 "a:1,",
                 "a:1,,b:2",
                 "local,a:1",
+            ],
+        ),
+        (
+            "nameservers",
+            [
+                "",
+                " ",
+                7,
+                "ns.example",
+                "ns.example:53",
+                "198.51.100.53:0",
+                "198.51.100.53:65536",
+                "198.51.100.53:",
+                "[2001:db8::53]",
+                "[198.51.100.53]:53",
+                "198.51.100.53,",
+                "198.51.100.53;198.51.100.54",
             ],
         ),
         ("ca_file", ["/no/such/file.pem", "", "/", 7]),
@@ -132,10 +154,15 @@ def test_a_config_error_is_a_value_error():
     ("option", "value"),
     [
         ("enabled", True),
+        ("ha_connections", 1),
+        ("ha_connections", 4),
+        ("max_reconnect_attempts", 0),
         ("service_url", "http://127.0.0.1:8080/base"),
         ("service_url", "https://[::1]:8443"),
         ("edge", "local"),
         ("edge", "198.51.100.7:7844"),
+        ("nameservers", "198.51.100.53"),
+        ("nameservers", "[2001:db8::53]:5353"),
         ("edge_ip_version", 4),
         ("edge_ip_version", 6),
         ("handshake_timeout", 0.1),
@@ -150,6 +177,12 @@ def test_values_at_the_edge_of_what_is_allowed(option, value):
     assert getattr(TunnelConfig(**{option: value}), option) == value
 
 
+@pytest.mark.parametrize(("asked", "kept"), [(-3, 1), (0, 1), (5, 4), (99, 4)])
+def test_the_number_of_connections_is_clamped(asked, kept):
+    """Fewer than one is one, more than four are four."""
+    assert TunnelConfig(ha_connections=asked).ha_connections == kept
+
+
 def test_edge_entries():
     """The list keeps its order, and an IPv6 address loses its brackets."""
     config = TunnelConfig(edge="198.51.100.7:7844, [2001:db8::7]:7845,edge.example:1")
@@ -159,6 +192,18 @@ def test_edge_entries():
         ("edge.example", 1),
     )
     assert TunnelConfig().edge_entries == TunnelConfig(edge="local").edge_entries == ()
+
+
+def test_nameserver_entries():
+    """The list keeps its order; without a port it is DNS's own."""
+    config = TunnelConfig(nameservers="198.51.100.53:5353, 2001:DB8::53,[2001:db8::54]:1,192.0.2.1")
+    assert config.nameserver_entries == (
+        ("198.51.100.53", 5353),
+        ("2001:db8::53", 53),
+        ("2001:db8::54", 1),
+        ("192.0.2.1", 53),
+    )
+    assert TunnelConfig().nameserver_entries == ()
 
 
 @pytest.mark.parametrize(
@@ -183,8 +228,10 @@ def environment(pem):
         "enabled": ("0", False),
         "strict": ("1", True),
         "wait_ready": ("yes", True),
+        "ha_connections": ("3", 3),
         "service_url": ("http://127.0.0.1:1", "http://127.0.0.1:1"),
         "edge": ("127.0.0.1:1", "127.0.0.1:1"),
+        "nameservers": ("192.0.2.1,192.0.2.2:54", "192.0.2.1,192.0.2.2:54"),
         "ca_file": (pem, pem),
         "edge_ip_version": ("6", 6),
         "grace_period": ("2.5", 2.5),
@@ -214,10 +261,16 @@ def test_yes_and_no_in_the_environment(text, value):
 def test_an_empty_variable_means_none_where_none_is_possible():
     """`QUICKTUNNEL_DIAGNOSTICS_PATH=` switches the diagnostics off."""
     environ = dict.fromkeys(
-        ("QUICKTUNNEL_DIAGNOSTICS_PATH", "QUICKTUNNEL_EDGE", "QUICKTUNNEL_CA_FILE"), ""
+        (
+            "QUICKTUNNEL_DIAGNOSTICS_PATH",
+            "QUICKTUNNEL_EDGE",
+            "QUICKTUNNEL_NAMESERVERS",
+            "QUICKTUNNEL_CA_FILE",
+        ),
+        "",
     )
     config = TunnelConfig.from_env(environ)
-    assert config.diagnostics_path is config.edge is config.ca_file is None
+    assert config.diagnostics_path is config.edge is config.nameservers is config.ca_file is None
 
 
 @pytest.mark.parametrize(
@@ -228,6 +281,7 @@ def test_an_empty_variable_means_none_where_none_is_possible():
         ("wait_ready", "2"),
         ("service_url", "api"),
         ("edge", "nonsense"),
+        ("nameservers", "ns.example"),
         ("ca_file", "/no/such/file"),
         ("edge_ip_version", "5"),
         ("grace_period", "soon"),

@@ -95,6 +95,17 @@ async def test_register_configure_unregister():
         assert json.loads(configuration.config)["ingress"][0]["service"] == "http://localhost:8000"
 
 
+async def test_overlapping_calls_each_get_their_answer():
+    """A call that takes over the number of one just answered is answered too, whenever it comes."""
+    async with session(accept) as (control, _, _pair):
+        for turns in range(40):
+            pushing = asyncio.create_task(control.push_configuration(b"{}", timeout=2))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await control.unregister(timeout=2)
+            await pushing
+
+
 async def test_goodbye_ends_the_stream():
     """`aclose` sends an abort and the end of the stream; a second one does nothing."""
     async with session(accept) as (control, seen, _):

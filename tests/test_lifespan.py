@@ -148,6 +148,17 @@ async def test_a_bug_in_the_tunnel_leaves_the_app_running(diary, caplog):
     assert isinstance(record.exc_info[1], ZeroDivisionError)
 
 
+async def test_a_bug_in_closing_does_not_keep_the_app_from_its_shutdown(diary, caplog):
+    """What goes wrong in the drain is logged, and the app stops in order."""
+    tunnel = FakeTunnel(diary, close_failure=ZeroDivisionError("a bug"))
+    async with LifespanServer(relayed(well_behaved(diary), tunnel)) as server:
+        await server.startup()
+        await tunnel.started.wait()
+        assert await server.shutdown() == STOPPED
+    (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
+
+
 async def test_strict_fails_the_startup_after_the_app_was_stopped_in_order(diary):
     """With strict the server hears startup.failed and why; the app has had its shutdown by then."""
     tunnel = FakeTunnel(diary, failure=ProvisioningError("the service is closed"))

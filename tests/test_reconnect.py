@@ -11,7 +11,7 @@ from asgi_quicktunnel.errors import (
     DuplicateConnection,
     RegistrationError,
 )
-from asgi_quicktunnel.reconnect import ReconnectPolicy, Retry
+from asgi_quicktunnel.reconnect import ReconnectPolicy, RenewalPolicy, Retry
 
 LOST = ConnectionLost("the peer closed", code=0)
 
@@ -92,3 +92,80 @@ def test_the_default_jitter_differs_between_policies():
     assert [first.on_lost(LOST).after for _ in range(5)] != [
         second.on_lost(LOST).after for _ in range(5)
     ]
+
+
+def test_a_thousand_failures_wait_30_seconds_at_most():
+    """The wait stays bounded however often it failed."""
+    policy = ReconnectPolicy(Highest())
+    for _ in range(2000):
+        retry = policy.on_lost(LOST)
+
+    assert retry.after == 30
+
+
+def test_who_wants_an_end_gets_one():
+    """With `max_attempts` the failure after so many is the last."""
+    policy = ReconnectPolicy(Highest(), max_attempts=2)
+
+    assert [policy.on_lost(LOST) is None for _ in range(3)] == [False, False, True]
+    policy.on_registered()
+    assert policy.on_lost(LOST) is not None
+
+
+def test_a_parked_connection_tries_every_five_minutes():
+    """Parked, it waits 300 s each time until it is registered."""
+    policy = ReconnectPolicy(Highest())
+    policy.park()
+    assert [policy.on_lost(LOST).after for _ in range(3)] == [300, 300, 300]
+    policy.on_registered()
+    assert policy.on_lost(LOST).after == 1
+
+
+UNAUTHORIZED = RegistrationError("Unauthorized: no such tunnel", unauthorized=True)
+
+
+def refused(policy, indexes, *, at):
+    for index in indexes:
+        policy.on_lost(index, UNAUTHORIZED, now=at)
+
+
+def test_a_tunnel_is_renewed_after_a_minute_of_unauthorized_for_every_index():
+    """Not before 60 s, not while one index says otherwise, and not if it never worked."""
+    policy = RenewalPolicy()
+    refused(policy, {0, 1}, at=0)
+    assert not policy.is_due({0, 1}, now=100)  # it never worked
+
+    policy.on_registered(0)
+    refused(policy, {0}, at=100)
+    refused(policy, {1}, at=130)
+    assert not policy.is_due({0, 1}, now=189)
+    assert policy.is_due({0, 1}, now=190)
+    assert not policy.is_due(set(), now=190)
+
+
+def test_another_failure_or_a_success_begins_the_minute_anew():
+    """Only an unbroken minute of "Unauthorized" counts."""
+    policy = RenewalPolicy()
+    policy.on_registered(0)
+    refused(policy, {0}, at=0)
+    policy.on_lost(0, LOST, now=30)
+    refused(policy, {0}, at=40)
+    assert not policy.is_due({0}, now=70)
+    assert policy.is_due({0}, now=100)
+    policy.on_registered(0)
+    assert not policy.is_due({0}, now=100)
+
+
+def test_renewals_become_rarer():
+    """After one, the next waits 5 minutes, then 10, then 20."""
+    policy = RenewalPolicy()
+    now = 0.0
+    for pause in (300, 600, 1200):
+        policy.on_registered(0)
+        refused(policy, {0}, at=now)
+        assert policy.is_due({0}, now=now + 60)
+        policy.on_renewed(now=now + 60)
+        policy.on_registered(0)
+        refused(policy, {0}, at=now + 60)
+        assert not policy.is_due({0}, now=now + 60 + pause - 1)
+        now += 60 + pause

@@ -34,7 +34,7 @@ def is_local(scope: Scope) -> bool:
         return False
     origins = headers.get("origin", ())
     if not origins:
-        return scope["type"] == "http"
+        return bool(scope["type"] == "http")
     return list(origins) == [_own_origin(hosts[0], scope)]
 
 

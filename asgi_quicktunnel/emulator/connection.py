@@ -134,6 +134,11 @@ class EdgeConnection:
         return None if admitted is None else admitted.request.conn_index
 
     @property
+    def requests_open(self) -> int:
+        """Requests that are being answered now."""
+        return len(self._answers)
+
+    @property
     def state(self) -> ConnectionState:
         """How far it has come."""
         if self.closed is not None:
@@ -153,9 +158,10 @@ class EdgeConnection:
         if end:
             await stream.send_eof()
         answer = QuicAnswer(
-            stream, ended=end, report=self._report_stream, on_over=self._answers.discard
+            stream, ended=end, report=self._report_stream, on_over=self._on_answer_over
         )
         self._answers.add(answer)
+        self._services.changes.notify()
         return answer
 
     def open_stream(self) -> QuicStream:
@@ -258,6 +264,10 @@ class EdgeConnection:
             detail = f"stream {stream.stream_id} begins with {beginning[:8].hex(' ')!r}"
             self._report_stream(Rule.CLIENT_STREAM, detail, stream.stream_id)
         stream.reset(0)
+
+    def _on_answer_over(self, answer: QuicAnswer) -> None:
+        self._answers.discard(answer)
+        self._services.changes.notify()
 
     def _on_closed(self, future: asyncio.Future[Closed]) -> None:
         closed = future.result()

@@ -55,36 +55,34 @@ class Exchange:
         self._rules = AnswerRules(head, answer.report)
         self._request_complete = not has_body(head)
         self._answer_started = False
+        self._answer_complete = False
         self._switch_headers: Headers | None = None
         self._visit_over = False
         self._bad_request: BadRequest | None = None
 
-    async def run(self, raw: ByteStream) -> Outcome:
-        """Carry the exchange out.
+    async def run(self, raw: ByteStream) -> None:
+        """The connector's part: afterwards it is done with this request.
 
         Args:
             raw: the stream beneath `http`, for what comes after a 101.
         """
         try:
-            complete = False
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._pass_request, tasks.cancel_scope)
-                complete = await self._pass_answer()
+                await self._pass_answer()
                 tasks.cancel_scope.cancel()
             if self._switch_headers is not None:
                 await self._pipe(raw, self._switch_headers)
-                return Outcome.OVER
-            if complete and self._request_complete:
+            elif self._answer_complete and self._request_complete:
                 await self._answer.send_eof()
         finally:
             self._answer.abandon()
-        return await self._conclude(complete=complete)
 
-    async def _conclude(self, *, complete: bool) -> Outcome:
-        """What the visitor still gets once the connector's part is over."""
+    async def conclude(self) -> Outcome:
+        """The visitor's part: a page if no answer came, and what is left of its request."""
         if self._visit_over:
             return Outcome.OVER
-        if not complete:
+        if not self._answer_complete:
             if self._answer_started:
                 return Outcome.CUT
             bad = self._bad_request
@@ -93,7 +91,7 @@ class Exchange:
                 await send_page(self._http, page, self._head.method, close=bad is not None)
             except VisitorGone:
                 return Outcome.OVER
-        if await self._http.finish():
+        if self._switch_headers is None and await self._http.finish():
             return Outcome.REUSABLE
         await self._http.linger()
         return Outcome.OVER
@@ -125,17 +123,18 @@ class Exchange:
             return False
         return True
 
-    async def _pass_answer(self) -> bool:
-        """Send the answer to the visitor; whether it was whole."""
+    async def _pass_answer(self) -> None:
+        """Send the answer to the visitor, as far as it comes."""
         try:
             head = await self._answer.receive_head()
             if head.error is not None:
                 logger.info("the connector could not answer: %s", head.error)
-                return False
+                return
             headers = self._rules.take_head(head)
             if head.status == 101:
                 self._switch_headers = headers
-                return True
+                self._answer_complete = True
+                return
             await self._http.respond(head.status, headers)
             self._answer_started = True
             while not self._rules.is_over and (data := await self._answer.receive()):
@@ -143,12 +142,11 @@ class Exchange:
                     await self._http.send(body)
             if self._rules.take_end():
                 await self._http.send_eof()
-                return True
+                self._answer_complete = True
         except VisitorGone:
             self._visit_over = True
-        except (TransportError, ProtocolError, ValueError) as exc:
+        except (TransportError, ProtocolError) as exc:
             logger.info("an answer failed: %s", exc)
-        return False
 
     async def _pipe(self, raw: ByteStream, headers: Headers) -> None:
         """Raw bytes both ways, until either side ends (protocol.md §6.6)."""

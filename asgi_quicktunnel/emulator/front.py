@@ -118,9 +118,11 @@ class Front:
                 return await self._refuse(http, refusal(431), head.method)
             if answer is None:
                 return await self._refuse(http, NO_TUNNEL, head.method)
-            return await Exchange(http, head, answer).run(stream)
+            exchange = Exchange(http, head, answer)
+            await exchange.run(stream)
         finally:
             tunnel.in_flight -= 1
+        return await exchange.conclude()
 
     async def _open(self, tunnel: Tunnel, head: RequestHead) -> AnswerStream | None:
         """Send the request to the connection whose turn it is; None when all are gone."""

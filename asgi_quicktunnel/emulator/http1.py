@@ -40,7 +40,7 @@ class HttpConnection:
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
-        self._sending = anyio.Lock()
+        self._sending = anyio.Lock(fast_acquire=True)
         self._gone = False
 
     @property
@@ -73,8 +73,7 @@ class HttpConnection:
         """
         if self._h11.their_state is not h11.SEND_BODY:
             return b""
-        if self._h11.they_are_waiting_for_100_continue:
-            await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+        await self._ask_for_body()
         event = await self._next_event()
         if isinstance(event, h11.Data):
             return bytes(event.data)
@@ -101,15 +100,9 @@ class HttpConnection:
 
         Raises:
             VisitorGone: as every method that sends.
-            ValueError: the headers can't be sent.
         """
-        try:
-            event = h11.Response(
-                status_code=status, headers=list(headers), reason=_REASONS.get(status, b"")
-            )
-            await self._send(event)
-        except h11.LocalProtocolError as exc:
-            raise ValueError(f"an answer that HTTP/1.1 does not allow: {exc}") from exc
+        reason = _REASONS.get(status, b"")
+        await self._send(h11.Response(status_code=status, headers=list(headers), reason=reason))
 
     async def send(self, data: bytes) -> None:
         """Send bytes of the answer's body; waits until the system took them."""
@@ -125,8 +118,9 @@ class HttpConnection:
         Returns:
             What the visitor sent already in the new protocol.
         """
-        while await self.receive():
-            pass  # h11 switches when the request was read to its end
+        await (
+            self.receive()
+        )  # h11 switches when the request, which has no body, was read to its end
         event = h11.InformationalResponse(
             status_code=101, headers=list(headers), reason=_REASONS[101]
         )
@@ -186,10 +180,16 @@ class HttpConnection:
         self._h11.receive_data(data)
         return bool(data)
 
+    async def _ask_for_body(self) -> None:
+        """Send 100 Continue if the visitor waits for it, and the answer did not begin yet."""
+        async with self._sending:
+            if self._h11.they_are_waiting_for_100_continue:
+                event = h11.InformationalResponse(status_code=100, headers=[], reason=_REASONS[100])
+                await send_or_gone(self._stream, self._h11.send(event))
+
     async def _send(self, event: h11.Event) -> None:
-        async with self._sending:  # a 100 Continue of the reading task may be on its way
-            parts = self._h11.send_with_data_passthrough(event)
-            data = b"".join(parts or ())
+        async with self._sending:  # the reading task may be asking for the body
+            data = b"".join(self._h11.send_with_data_passthrough(event) or ())
             if data:
                 await send_or_gone(self._stream, data)
 
@@ -221,8 +221,8 @@ async def _end_output(stream: ByteStream) -> bool:
             await stream.send_eof()
             return True
         await stream.unwrap()  # says it, and waits until the visitor says it too
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-        pass
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError, RuntimeError):
+        pass  # uvloop's word for a closed transport is RuntimeError
     return False
 
 

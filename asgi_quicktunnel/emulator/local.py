@@ -163,7 +163,7 @@ class LocalEdge:
         return tunnel
 
     async def wait_for(self, predicate: Callable[[], bool]) -> None:
-        """Wait until something holds of the tunnels, connections or violations."""
+        """Wait until something holds of the tunnels, connections, requests or violations."""
         await self._changes.wait_for(predicate)
 
     async def __aenter__(self) -> Self:

@@ -142,12 +142,12 @@ class _Newcomer:
 
     def receive(self, datagrams: list[bytes]) -> ClientHello | None:
         """Take datagrams; what the client said, once it is complete."""
-        for datagram in datagrams:
+        for index, datagram in enumerate(datagrams):
             if self._reader is None or len(self.datagrams) >= MAX_HELLO_DATAGRAMS:
                 return None
             self.datagrams.append(datagram)
             if (hello := self._reader.receive_datagram(datagram)) is not None:
-                self.datagrams += datagrams[datagrams.index(datagram) + 1 :]
+                self.datagrams += datagrams[index + 1 :]
                 return hello
         return None
 

@@ -18,13 +18,18 @@ class VisitorTls:
     One wildcard would not do: OpenSSL and curl accept no `*.localhost` (they want two dots in a
     pattern), so each name gets its certificate when a visitor first asks for it.
 
+    Args:
+        authority: signs the certificates.
+        remembered: names whose certificates are kept; visitors choose them, so memory is bounded.
+
     Attributes:
         context: for `ssl`; visitors that name no host, or an unknown one, see a certificate for
             `localhost` and the loopback addresses.
     """
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, *, remembered: int = 256) -> None:
         self._authority = authority
+        self._remembered = remembered
         self._contexts: dict[str, ssl.SSLContext] = {}
         self.context = self._context_for(DOMAIN, "127.0.0.1", "::1")
         self.context.sni_callback = self._on_server_name
@@ -37,7 +42,7 @@ class VisitorTls:
         name = name.lower()
         context = self._contexts.get(name)
         if context is None:
-            if len(self._contexts) >= _REMEMBERED:
+            if len(self._contexts) >= self._remembered:
                 self._contexts.clear()
             context = self._contexts[name] = self._context_for(name)
         connection.context = context
@@ -52,6 +57,3 @@ class VisitorTls:
             path.write_bytes(leaf.private_key + leaf.certificate_chain)
             context.load_cert_chain(path)
         return context
-
-
-_REMEMBERED = 256  # names; visitors choose them

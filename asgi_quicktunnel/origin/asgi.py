@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
@@ -11,17 +11,24 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Scope
 
 from asgi_quicktunnel.errors import ConnectionLost, RemoteProtocolError, StreamReset
-from asgi_quicktunnel.events import Emit, RequestDone
+from asgi_quicktunnel.events import Emit
 from asgi_quicktunnel.model import RequestHead, RequestKind, ResponseHead
+from asgi_quicktunnel.origin.answer import Answer
 from asgi_quicktunnel.origin.base import ConnectionFacts
+from asgi_quicktunnel.origin.event_stream import HeldBackNotice
 from asgi_quicktunnel.origin.http import HttpCycle
+from asgi_quicktunnel.origin.report import RequestReport
 from asgi_quicktunnel.origin.scope import (
+    RequestFields,
     http_scope,
     is_for_connector,
-    printable,
     read_fields,
     shown_path,
+    websocket_scope,
 )
+from asgi_quicktunnel.origin.websocket import WebSocketCycle
+from asgi_quicktunnel.origin.websocket_link import WebSocketSettings
+from asgi_quicktunnel.protocol.websocket import WebSocket
 from asgi_quicktunnel.transport.base import RequestStream
 
 __all__ = ["AsgiOrigin"]
@@ -45,6 +52,7 @@ class AsgiOrigin:
         emit: Emit,
         state: MutableMapping[str, Any] | None = None,
         root_path: str = "",
+        websocket: WebSocketSettings | None = None,
     ) -> None:
         """Prepare to serve.
 
@@ -53,93 +61,90 @@ class AsgiOrigin:
             emit: gets one `RequestDone` per request.
             state: shared with whoever fills it, such as the relay of the app's lifespan.
             root_path: ASGI's, where the app is mounted.
+            websocket: limits and times of WebSockets; None for the defaults.
         """
         self.app = app
         self.public_url: str | None = None
         self.state: MutableMapping[str, Any] = {} if state is None else state
         self._emit = emit
         self._root_path = root_path
+        self._websocket = websocket or WebSocketSettings()
+        self._under_way: set[Answer | WebSocketCycle] = set()
+        self._draining = False
+        self._held_back = HeldBackNotice()
 
     async def serve(self, stream: RequestStream, facts: ConnectionFacts) -> None:
         """Answer one request and end its stream, or reset it; raises only for cancellation."""
         try:
             head = stream.head
+            report = RequestReport(self._emit, head, facts)
             if is_for_connector(head):
-                await self._serve_http(_NOT_FOUND, stream, facts)
+                await self._serve_http(_page(_NOT_FOUND, head), stream, report)
             elif head.kind is RequestKind.HTTP:
-                await self._serve_http(self.app, stream, facts)
+                await self._serve_http(self._prepare(head, facts), stream, report)
+            elif head.kind is RequestKind.WEBSOCKET:
+                await self._serve_websocket(stream, facts, report)
             else:
-                await self._decline(stream, facts, _DECLINED[head.kind])
+                await _decline(stream, report)
         except Exception:
             logger.exception("a request could not be served")
             stream.reset()
 
-    async def _serve_http(
-        self, app: ASGIApp, stream: RequestStream, facts: ConnectionFacts
-    ) -> None:
-        report = _Report(self._emit, stream.head, facts)
-        call = self._prepare(app, stream.head, facts)
-        cycle = HttpCycle(
-            stream,
-            method=call.scope["method"],
-            body_length=call.body_length,
-            on_end=lambda ended: report.done(ended.status, ended.received, ended.sent),
-        )
-        await cycle.run(call.app, call.scope)
+    async def drain(self) -> None:
+        """Close WebSockets with 1012 and end event-streams, now and from now on."""
+        self._draining = True
+        await asyncio.gather(*(exchange.drain() for exchange in tuple(self._under_way)))
 
-    def _prepare(self, app: ASGIApp, head: RequestHead, facts: ConnectionFacts) -> _Call:
+    async def _serve_http(self, call: _Call, stream: RequestStream, report: RequestReport) -> None:
+        def on_event_stream() -> None:
+            self._held_back.tell(shown_path(stream.head.dest), self.public_url)
+
+        method = call.scope["method"]
+        answer = Answer(stream, report, method=method, on_event_stream=on_event_stream)
+        cycle = HttpCycle(stream, answer, report, body_length=call.body_length)
+        self._under_way.add(answer)
+        try:
+            if self._draining:
+                await answer.drain()
+            await cycle.run(call.app, call.scope)
+        finally:
+            self._under_way.discard(answer)
+
+    async def _serve_websocket(
+        self, stream: RequestStream, facts: ConnectionFacts, report: RequestReport
+    ) -> None:
+        head = stream.head
+        try:
+            scope = websocket_scope(self._scope(head, read_fields(head.headers), facts))
+            socket = WebSocket(head.headers, max_message_size=self._websocket.max_message_size)
+        except RemoteProtocolError as exc:
+            await self._serve_http(_refuse(head, exc), stream, report)
+            return
+        cycle = WebSocketCycle(stream, socket, report, self._websocket)
+        self._under_way.add(cycle)
+        try:
+            if self._draining:
+                await cycle.drain()
+            await cycle.run(self.app, scope)
+        finally:
+            self._under_way.discard(cycle)
+
+    def _prepare(self, head: RequestHead, facts: ConnectionFacts) -> _Call:
         """How to call the app, or a page that refuses a request which no app should see."""
         try:
             fields = read_fields(head.headers)
-            scope = http_scope(
-                head,
-                fields,
-                facts=facts,
-                public_url=self.public_url,
-                state=self.state,
-                root_path=self._root_path,
-            )
+            return _Call(self.app, self._scope(head, fields, facts), fields.body_length)
         except RemoteProtocolError as exc:
-            logger.warning("request refused: %s", exc)
-            refusal = PlainTextResponse(f"Bad Request: {exc}", 400)
-            return _Call(refusal, {"type": "http", "method": head.method}, 0)
-        return _Call(app, scope, fields.body_length)
+            return _refuse(head, exc)
 
-    async def _decline(self, stream: RequestStream, facts: ConnectionFacts, reason: str) -> None:
-        """Answer with an error reply, which the visitor sees as a 502 page (protocol.md §6.4)."""
-        report = _Report(self._emit, stream.head, facts)
-        try:
-            await stream.respond(ResponseHead(502, error=reason))
-            await stream.send_eof()
-        except (StreamReset, ConnectionLost):
-            stream.reset()
-            report.done(None)
-        else:
-            report.done(502)
-
-
-class _Report:
-    """Tells whoever listens how one request ended."""
-
-    __slots__ = ("_emit", "_facts", "_head", "_started")
-
-    def __init__(self, emit: Emit, head: RequestHead, facts: ConnectionFacts) -> None:
-        self._emit = emit
-        self._head = head
-        self._facts = facts
-        self._started = time.monotonic()
-
-    def done(self, status: int | None, received: int = 0, sent: int = 0) -> None:
-        self._emit(
-            RequestDone(
-                conn_index=self._facts.conn_index,
-                method=printable(self._head.method),
-                path=shown_path(self._head.dest),
-                status=status,
-                elapsed=time.monotonic() - self._started,
-                received=received,
-                sent=sent,
-            )
+    def _scope(self, head: RequestHead, fields: RequestFields, facts: ConnectionFacts) -> Scope:
+        return http_scope(
+            head,
+            fields,
+            facts=facts,
+            public_url=self.public_url,
+            state=self.state,
+            root_path=self._root_path,
         )
 
 
@@ -148,11 +153,29 @@ class _Call(NamedTuple):
 
     app: ASGIApp
     scope: Scope
-    body_length: int | None
+    body_length: int | None = 0
+
+
+def _page(app: ASGIApp, head: RequestHead) -> _Call:
+    """An answer of our own, to a request whose scope nobody reads."""
+    return _Call(app, {"type": "http", "method": head.method})
+
+
+def _refuse(head: RequestHead, error: RemoteProtocolError) -> _Call:
+    logger.warning("request refused: %s", error)
+    return _page(PlainTextResponse(f"Bad Request: {error}", 400), head)
+
+
+async def _decline(stream: RequestStream, report: RequestReport) -> None:
+    """Answer with an error reply, which the visitor sees as a 502 page (protocol.md §6.4)."""
+    try:
+        await stream.respond(ResponseHead(502, error=_NO_TCP))
+        await stream.send_eof()
+        report.status = 502
+    except (StreamReset, ConnectionLost):
+        stream.reset()
+    report.done()
 
 
 _NOT_FOUND = PlainTextResponse("Not Found", 404)
-_DECLINED = {
-    RequestKind.TCP: "this connector serves HTTP; it has no use for a TCP stream",
-    RequestKind.WEBSOCKET: "this connector does not serve WebSockets",
-}
+_NO_TCP = "this connector serves HTTP; it has no use for a TCP stream"

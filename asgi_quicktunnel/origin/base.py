@@ -46,6 +46,13 @@ class Origin(Protocol):
         """
         ...
 
+    async def drain(self) -> None:
+        """End what would not end by itself, now and from now on; everything else is answered.
+
+        WebSockets are closed with 1012 and event-streams end (design.md §4, Shutdown).
+        """
+        ...
+
 
 def from_tunnel(scope: Mapping[str, Any]) -> bool:
     """Whether this request came through a tunnel of this process.

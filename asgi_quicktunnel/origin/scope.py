@@ -23,6 +23,7 @@ __all__ = [
     "printable",
     "read_fields",
     "shown_path",
+    "websocket_scope",
 ]
 
 
@@ -147,15 +148,50 @@ def http_scope(
         "server": server,
         "state": dict(state),
         "extensions": {
+            # What can't be honoured is not offered: a stream has one head, so no early hints (1xx),
+            # and no trailers; TLS ended at the edge, and nobody would read debug information.
+            "http.response.pathsend": {},
             "quicktunnel": {
                 "colo": mark.colo,
                 "ray_id": mark.ray_id,
                 "country": mark.country,
                 "conn_index": mark.conn_index,
-            }
+            },
         },
         TUNNEL_SCOPE_KEY: mark,
     }
+
+
+def websocket_scope(handshake: Scope) -> Scope:
+    """The scope of one WebSocket (ASGI WebSocket specification, "Websocket Connection Scope").
+
+    Args:
+        handshake: `http_scope` of its handshake; it becomes the result.
+
+    Raises:
+        RemoteProtocolError: the handshake is no GET (RFC 6455 §4.1).
+    """
+    scope = handshake
+    if scope.pop("method") != "GET":
+        raise RemoteProtocolError("the WebSocket handshake is no GET")
+    headers = scope["headers"]
+    scope["type"] = "websocket"
+    scope["asgi"]["spec_version"] = WEBSOCKET_SPEC_VERSION
+    scope["scheme"] = "ws" if scope["scheme"] == "http" else "wss"
+    scope["subprotocols"] = [
+        item.strip().decode("latin-1")
+        for name, value in headers
+        if name == b"sec-websocket-protocol"
+        for item in value.split(b",")
+        if item.strip()
+    ]
+    # The edge takes these off; the visitor sent them, and a server shows them (protocol.md §6.6).
+    headers += _TAKEN_OFF
+    if not any(name == b"sec-websocket-version" for name, _ in headers):
+        headers.append((b"sec-websocket-version", b"13"))
+    del scope["extensions"]["http.response.pathsend"]
+    scope["extensions"]["websocket.http.response"] = {}
+    return scope
 
 
 def is_for_connector(head: RequestHead) -> bool:
@@ -260,6 +296,7 @@ def _split_host(host: bytes) -> tuple[str, int | None]:
 # Starlette listens for http.disconnect beside a streaming response up to 2.3; from 2.4 on it
 # expects `send` to raise OSError instead. Like uvicorn we ignore what is sent to nobody.
 SPEC_VERSION = "2.3"
+WEBSOCKET_SPEC_VERSION = "2.4"  # there `send` does raise OSError
 
 # What describes one hop (RFC 9110 §7.6.1, with the Keep-Alive and Proxy-Connection of older
 # clients), what is the connector's own business, and Host, which `RequestHead` has apart
@@ -278,10 +315,11 @@ _DROPPED = frozenset(
         b"upgrade",
     }
 )
+_TAKEN_OFF = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
 _READ = frozenset(
     {b"cf-connecting-ip", b"cf-ipcountry", b"cf-ray", b"content-length", b"x-forwarded-proto"}
 )
-_SCHEMES = {b"http": "http", b"https": "https"}
+_SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONNECTOR_HOSTS = frozenset({"management.argotunnel.com", "management.fed.argotunnel.com"})
 _LENGTH_DIGITS = 18  # below 2^63, and far above anything that could arrive

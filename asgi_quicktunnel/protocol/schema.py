@@ -100,8 +100,7 @@ def reading() -> Iterator[None]:
 
     try:
         yield
-    # pycapnp turns some of its own errors into AttributeError; texts may not be UTF-8.
-    except (capnp.KjException, AttributeError, UnicodeDecodeError) as exc:
+    except (capnp.KjException, UnicodeDecodeError) as exc:
         raise RemoteProtocolError("a message that can't be read as Cap'n Proto") from exc
 
 

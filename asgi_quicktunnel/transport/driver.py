@@ -183,9 +183,25 @@ class EngineDriver:
             self._work(now)
             return self._engine.datagrams_to_send(now=now)
 
+    def close_stalled(self) -> Sequence[bytes]:
+        """Close without the loop, which is gone for good; what to send."""
+        with self._lock:
+            if self._lost is not None:
+                return ()
+            self._engine.close(0, "")
+            self._lost = _lost(Closed(code=0, reason=""))
+            return self._engine.datagrams_to_send(now=clock())
+
+    def disown(self) -> None:
+        """Never send again, in a forked child: the connection is the parent's."""
+        self._lock = threading.Lock()  # another thread may have held the old one
+        self._lost = ConnectionLost("the connection belongs to the parent process")
+
     def resume(self) -> None:
         """Take up the work again; called on the loop, after a stall."""
         self.wakeups += 1
+        if self._lost is not None:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

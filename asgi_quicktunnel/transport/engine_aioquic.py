@@ -34,6 +34,7 @@ from asgi_quicktunnel.transport.engine import (
     Connected,
     EngineEvent,
     EngineStatistics,
+    QuicEngine,
     Readable,
     ServerSettings,
     StreamOpened,
@@ -330,9 +331,10 @@ class AioquicAcceptor:
             return None, None
         return self._create(header.destination_cid), None
 
-    def forget(self, engine: AioquicEngine) -> None:
+    def forget(self, engine: QuicEngine) -> None:
         """Drop a closed connection."""
-        self._initial_ids.pop(engine, None)
+        initial_ids = self._initial_ids.items()
+        self._initial_ids = {kept: cid for kept, cid in initial_ids if kept is not engine}
         self._engines = {cid: kept for cid, kept in self._engines.items() if kept is not engine}
 
     def _learn(self, cid: bytes) -> AioquicEngine | None:

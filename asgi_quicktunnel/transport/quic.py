@@ -25,7 +25,7 @@ from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
 from asgi_quicktunnel.transport.quic_stream import QuicStream
 from asgi_quicktunnel.transport.udp import UdpSocket
 
-__all__ = ["QuicTransport", "dial_quic"]
+__all__ = ["QuicTransport", "StalledQuic", "dial_quic"]
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ class QuicTransport:
             send_datagrams=self._socket.send,
             on_stream=self._on_stream,
         )
+        self._stalled = StalledQuic(self._socket, self._driver)
         self._control: QuicStream | None = None
         self._arrivals: deque[RequestStream] = deque()
         self._arrived: asyncio.Future[None] | None = None
@@ -144,6 +145,11 @@ class QuicTransport:
         if self._services:
             await asyncio.gather(*self._services, return_exceptions=True)
 
+    @property
+    def stalled(self) -> StalledQuic:
+        """How the guard serves this connection while the event loop is blocked."""
+        return self._stalled
+
     def statistics(self) -> TransportStatistics:
         """A snapshot."""
         engine = self._driver.statistics()
@@ -203,6 +209,48 @@ class QuicTransport:
     def _wake(self) -> None:
         if self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
+
+
+class StalledQuic:
+    """One connection as the guard's thread sees it (`guard.Guarded`)."""
+
+    def __init__(self, socket: UdpSocket, driver: EngineDriver) -> None:
+        self._socket = socket
+        self._driver = driver
+        self.loop = asyncio.get_running_loop()
+
+    @property
+    def armed(self) -> float:
+        """When the loop promised to look at its timer."""
+        return self._driver.armed
+
+    @property
+    def wakeups(self) -> int:
+        """How often the loop has worked for this connection."""
+        return self._driver.wakeups
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection ended."""
+        return self._driver.lost is not None
+
+    def serve_stalled(self) -> None:
+        """Do the loop's work: receive, timers, keep-alive, send."""
+        datagrams = self._socket.receive_stalled()
+        self._socket.send_stalled(self._driver.serve_stalled(datagrams))
+
+    def resume(self) -> None:
+        """Take up the work again, on the loop."""
+        self._driver.resume()
+
+    def close_stalled(self) -> None:
+        """Close the connection without its loop."""
+        self._socket.send_stalled(self._driver.close_stalled())
+        self._socket.close_stalled()
+
+    def disown(self) -> None:
+        """Never send again: the connection is the parent process's."""
+        self._driver.disown()
 
 
 class QuicRequestStream:

@@ -87,6 +87,23 @@ class UdpSocket:
             except OSError as exc:
                 self.last_error = exc
 
+    def receive_stalled(self) -> list[bytes]:
+        """What the kernel holds now, at most 64 payloads; safe in another thread.
+
+        Empty where the loop has no `add_reader`: there the kernel writes into the loop's buffers.
+        """
+        return self._receive() if self._endpoint is None else []
+
+    def send_stalled(self, datagrams: Sequence[bytes]) -> None:
+        """Send without the loop; safe in another thread. What the kernel refuses is lost."""
+        with suppress(OSError):
+            for data in datagrams:
+                self._socket.send(data)
+
+    def close_stalled(self) -> None:
+        """Free the socket of a loop that is closed."""
+        self._socket.close()
+
     def close(self) -> None:
         """Free the socket; harmless when repeated."""
         if self._endpoint is not None:
@@ -108,6 +125,10 @@ class UdpSocket:
             self._socket.bind((wildcard, 0))
 
     def _on_readable(self) -> None:
+        if batch := self._receive():
+            self._on_datagrams(batch)
+
+    def _receive(self) -> list[bytes]:
         receive = self._socket.recv
         batch: list[bytes] = []
         try:
@@ -117,8 +138,7 @@ class UdpSocket:
             pass
         except OSError as exc:  # an ICMP message about an earlier packet
             self.last_error = exc
-        if batch:
-            self._on_datagrams(batch)
+        return batch
 
     def _on_writable(self) -> None:
         self._loop.remove_writer(self._socket.fileno())

@@ -45,7 +45,7 @@ PAGE = """<!doctype html>
 """
 
 
-@app.head("/", include_in_schema=False)
+@app.head("/", response_class=HTMLResponse, include_in_schema=False)
 @app.get("/", response_class=HTMLResponse)
 async def index(request: Request) -> str:
     """Show the public URL, which every request finds in its state."""

@@ -1,11 +1,13 @@
 """The front: what visitors of every kind get, with a connector in memory behind it."""
 
 import asyncio
+import ssl
 from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 
+from asgi_quicktunnel.emulator.authority import Authority
 from asgi_quicktunnel.emulator.violations import Rule
 from asgi_quicktunnel.model import RequestKind
 
@@ -126,6 +128,60 @@ async def test_expect_is_met():
         assert (await read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
         await stream.send(b"body")
         assert b"body" in await read_until(stream, b"body")
+
+
+async def test_expect_without_interest():
+    """A visitor that waits for 100 Continue may be answered at once; nobody is confused."""
+
+    async def answer(stream):
+        stream.stop()
+        await greet(stream)
+
+    async with deadline(), public_front(answer) as front:
+        for _ in range(20):
+            answers = await front.exchange(
+                b"POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 1\r\n"
+                b"Expect: 100-continue\r\nConnection: close\r\n\r\nx"
+            )
+            assert answers.count(b" 200 OK\r\n") == 1
+            assert answers.endswith(b"hello")
+
+
+async def test_a_visitor_that_pipelines_too_much_and_leaves():
+    """Its leaving is noticed when the answer is written, if not before."""
+
+    async def later(stream):
+        await release.wait()
+        await stream.respond(200)
+        while True:
+            await stream.write(b"x" * 65536)
+
+    release = anyio.Event()
+    async with deadline(), public_front(later) as front:
+        async with await front.connect() as stream:
+            await stream.send(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % front.host)
+            await stream.send(b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000)
+            while not front.connector.streams:
+                await anyio.lowlevel.checkpoint()
+        release.set()
+        await front.connector.streams[0].abandoned.wait()
+
+
+async def test_closing_over_tls_is_said():
+    """Visitors of HTTP/1.0 over TLS can tell the end of an answer from a cut connection."""
+
+    async def until_the_end(stream):
+        await stream.respond(200)
+        await stream.write(b"all of it")
+
+    async with deadline(), public_front(until_the_end) as front:
+        context = ssl.create_default_context(cadata=Authority.shared().certificate.decode())
+        stream = await anyio.connect_tcp(
+            "127.0.0.1", front.port, ssl_context=context, tls_hostname=front.tunnel.name
+        )
+        async with stream:  # `standard_compatible`: an end without close_notify raises
+            await stream.send(b"GET / HTTP/1.0\r\nHost: %b\r\n\r\n" % front.host)
+            assert (await read_to_end(stream)).endswith(b"all of it")
 
 
 async def test_head_has_no_body_and_keeps_the_length():
@@ -394,19 +450,6 @@ async def test_large_heads_pass():
         assert (b"x-long", b"y" * 100_000) in front.connector.streams[0].head.headers
 
 
-async def test_more_headers_than_connectors_take():
-    """A head that fits no ConnectRequest is refused by the edge itself."""
-    from asgi_quicktunnel.errors import LocalProtocolError
-
-    async with deadline(), public_front() as front, front.client() as client:
-
-        async def too_long(head, *, end):
-            raise LocalProtocolError("too long")
-
-        front.connector.open_request = too_long
-        assert (await client.get("/")).status_code == 431
-
-
 async def test_half_a_request_harms_nobody():
     """A visitor that stops within its head holds up nobody else."""
     async with deadline(), public_front() as front, await front.connect() as stream:
@@ -444,8 +487,6 @@ async def test_connections_that_are_opened_and_closed_harm_nobody():
 
 async def test_curl(tmp_path):
     """curl finds the name by itself, in plain text and over TLS on the same port."""
-    from asgi_quicktunnel.emulator.authority import Authority
-
     ca_file = tmp_path / "ca.pem"
     ca_file.write_bytes(Authority.shared().certificate)
     upload = tmp_path / "upload"
@@ -468,11 +509,7 @@ async def test_curl(tmp_path):
 
 async def test_tls_is_the_same_front():
     """Over TLS the connector learns that the visitor used https."""
-    from asgi_quicktunnel.emulator.authority import Authority
-
     async with deadline(), public_front() as front:
-        import ssl
-
         context = ssl.create_default_context(cadata=Authority.shared().certificate.decode())
         async with front.client(verify=context) as client:
             response = await client.get(

@@ -1,6 +1,10 @@
 """The edge servers, dialled over real QUIC by connectors that behave, and that don't."""
 
 import asyncio
+import socket
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
 
 import anyio
 import httpx
@@ -11,17 +15,23 @@ from asgi_quicktunnel.emulator.connection import ConnectionState
 from asgi_quicktunnel.emulator.faults import RegistrationFault
 from asgi_quicktunnel.emulator.violations import Rule
 from asgi_quicktunnel.errors import ConnectionLost, StreamReset
-from asgi_quicktunnel.model import RequestKind, ResponseHead
-from asgi_quicktunnel.protocol.datastream import encode_response
+from asgi_quicktunnel.model import EdgeAddress, RequestKind, ResponseHead
+from asgi_quicktunnel.protocol.datastream import (
+    DATA_SIGNATURE,
+    RPC_SIGNATURE,
+    encode_response,
+)
 from asgi_quicktunnel.protocol.registration import (
     ClientIdentity,
-    ConfigurationAnswered,
-    ConnectorService,
     Done,
     Failed,
     Refused,
     Registered,
 )
+from asgi_quicktunnel.transport.driver import EngineDriver
+from asgi_quicktunnel.transport.engine import ClientSettings
+from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
+from asgi_quicktunnel.transport.udp import UdpSocket
 
 from tests_support.raw_connector import IDENTITY, RawConnector, greet, raw_connector, registered
 
@@ -219,24 +229,15 @@ async def test_probes_are_answered(edge):
 
 async def test_a_wrong_protocol_is_refused(edge):
     """Another ALPN gets a failed handshake."""
-    from dataclasses import replace
-    from pathlib import Path
-
-    from asgi_quicktunnel.model import EdgeAddress
-    from asgi_quicktunnel.transport.driver import EngineDriver
-    from asgi_quicktunnel.transport.engine import ClientSettings
-    from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
-    from asgi_quicktunnel.transport.udp import UdpSocket
-
     host, port = edge.config().edge_entries[0]
     settings = ClientSettings("quic.cftunnel.com", Path(edge.ca_file).read_bytes())
     engine = AioquicEngine.client(replace(settings, alpn="h3"), now=0.0)
-    socket = UdpSocket(EdgeAddress(host, port), lambda data: driver.datagrams_received(data))
-    driver = EngineDriver(engine, send_datagrams=socket.send)
-    await socket.start()
+    udp = UdpSocket(EdgeAddress(host, port), lambda data: driver.datagrams_received(data))
+    driver = EngineDriver(engine, send_datagrams=udp.send)
+    await udp.start()
     with pytest.raises(ConnectionLost):
         await driver.wait_connected()
-    socket.close()
+    udp.close()
 
 
 @pytest.mark.parametrize(
@@ -249,9 +250,6 @@ async def test_a_wrong_protocol_is_refused(edge):
 )
 async def test_credentials_are_checked(edge, change, cause):
     """Only the tunnel's own credentials register."""
-    from dataclasses import replace
-    from uuid import UUID
-
     tunnel = await provision(edge)
     if "tunnel_id" in change:
         change = {"tunnel_id": UUID(bytes=change["tunnel_id"])}
@@ -378,8 +376,6 @@ async def test_a_control_stream_that_ends_early(edge, how):
 
 async def test_streams_that_connectors_must_not_open(edge):
     """A stream beside 0 is reset and recorded, unless it carries RPC."""
-    from asgi_quicktunnel.protocol.datastream import RPC_SIGNATURE
-
     async with registered(edge) as connector, edge.httpx_client() as client:
         rpc = connector.driver.open_stream()
         await rpc.send(RPC_SIGNATURE)
@@ -406,8 +402,6 @@ async def answer_nothing(request):
 
 
 async def answer_without_status(request):
-    from asgi_quicktunnel.protocol.datastream import DATA_SIGNATURE
-
     message = encode_response(ResponseHead(200)).replace(b"HttpStatus", b"HttpStatuz")
     assert message.startswith(DATA_SIGNATURE)
     await request.stream.send(message)
@@ -462,8 +456,6 @@ async def test_leaving_requests_unanswered_is_a_violation(edge):
 
 async def test_datagrams_that_are_too_large(edge):
     """A first flight above 1232 bytes is recorded."""
-    import socket
-
     host, port = edge.config().edge_entries[0]
     async with raw_connector(edge):
         connection = edge.connections[0]
@@ -480,30 +472,20 @@ async def test_datagrams_that_are_too_large(edge):
         assert (await client.get(edge.url_for())).status_code == 200
 
 
-async def test_the_edge_calls_a_connector(edge):
-    """A configuration is pushed on a stream of its own."""
-    tunnel = await provision(edge)
-
-    async def serve_rpc(stream):
-        service = ConnectorService()
-        data = await stream.receive()
-        assert data.startswith(bytes.fromhex("52bb825cdb65"))
-        service.receive_data(data[6:])
-        await stream.send(service.data_to_send())
-
-    async with raw_connector(edge) as connector:
-        await connector.register(tunnel.credentials)
-        connector.driver._on_stream = lambda stream: asyncio.ensure_future(serve_rpc(stream))
-        answer = await edge.connections[0].call(lambda rpc: rpc.update_configuration(1, b"{}"))
-        assert isinstance(answer, ConfigurationAnswered)
-        assert answer.version == -1
-
-
 async def test_tests_may_send_what_they_like(edge):
     """`open_stream` gives a test the edge's end of a stream."""
     async with registered(edge) as connector:
         arrived = asyncio.get_running_loop().create_future()
-        connector.driver._on_stream = arrived.set_result
+        connector.on_stream = arrived.set_result
         stream = edge.connections[0].open_stream()
         await stream.send(b"anything")
         assert await (await arrived).receive() == b"anything"
+
+
+async def test_more_headers_than_connectors_take(edge):
+    """A head that fits no ConnectRequest is refused by the edge itself."""
+    async with registered(edge), edge.httpx_client() as client:
+        refused = await client.get(edge.url_for(), headers=[("x", "1")] * 1001)
+        assert refused.status_code == 431
+        assert (await client.get(edge.url_for())).status_code == 200
+        assert edge.connections[0].requests_total == 1

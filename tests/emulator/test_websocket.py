@@ -1,5 +1,7 @@
 """WebSocket through the front: a real client, and a real server behind the connector."""
 
+import ssl
+
 import anyio
 import pytest
 from websockets.asyncio.client import connect
@@ -7,6 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 from websockets.server import ServerProtocol
 
+from asgi_quicktunnel.emulator.authority import Authority
 from asgi_quicktunnel.emulator.violations import Rule
 from asgi_quicktunnel.model import RequestKind
 
@@ -201,3 +204,15 @@ async def test_closing_is_clean_for_the_client():
             with pytest.raises(ConnectionClosed) as closed:
                 await client.recv()
             assert closed.value.rcvd.code == closed.value.sent.code == 4000
+
+
+async def test_websocket_over_tls():
+    """wss:// on the same port; the connector learns the scheme."""
+    async with public_front(echo) as front:
+        context = ssl.create_default_context(cadata=Authority.shared().certificate.decode())
+        async with connect(
+            f"wss://{front.host.decode()}/", host="127.0.0.1", port=front.port, ssl=context
+        ) as client:
+            await client.send("x" * 100_000)
+            assert await client.recv() == "x" * 100_000
+        assert front.connector.streams[0].head.dest.startswith(b"https://")

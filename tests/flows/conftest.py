@@ -20,7 +20,8 @@ def tunnelled():
     """`async with tunnelled(app) as (edge, tunnel, visitor)`: an app behind a tunnel."""
 
     @asynccontextmanager
-    async def start(app, *, fin="held", edge_options=None, **options):
+    async def start(app, *, fin="held", edge_options=None, ha_connections=1, **options):
+        options["ha_connections"] = ha_connections
         with anyio.fail_after(60):
             async with LocalEdge(fin=fin, **(edge_options or {})) as edge:
                 async with (

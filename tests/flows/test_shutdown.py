@@ -40,7 +40,7 @@ async def test_a_request_in_flight_is_answered_before_the_close():
     events = []
     with anyio.fail_after(30):
         async with LocalEdge() as edge:
-            tunnel = QuickTunnel(gate, edge.config())
+            tunnel = QuickTunnel(gate, edge.config(ha_connections=1))
             tunnel.add_listener(events.append)
             await tunnel.start()
             await tunnel.wait_ready()
@@ -69,7 +69,7 @@ async def test_after_the_grace_period_requests_are_cut_off():
     events = []
     with anyio.fail_after(30):
         async with LocalEdge() as edge:
-            tunnel = QuickTunnel(gate, edge.config(grace_period=0.3))
+            tunnel = QuickTunnel(gate, edge.config(ha_connections=1, grace_period=0.3))
             tunnel.add_listener(events.append)
             await tunnel.start()
             await tunnel.wait_ready()
@@ -87,7 +87,7 @@ async def test_a_grace_period_of_nought_closes_at_once():
     gate = Gate()
     with anyio.fail_after(30):
         async with LocalEdge() as edge:
-            tunnel = QuickTunnel(gate, edge.config(grace_period=0))
+            tunnel = QuickTunnel(gate, edge.config(ha_connections=1, grace_period=0))
             await tunnel.start()
             await tunnel.wait_ready()
             async with edge.httpx_client(base_url=tunnel.url) as visitor:
@@ -114,7 +114,7 @@ async def test_nothing_is_left_after_twenty_tunnels():
 
             async def one():
                 async with (
-                    QuickTunnel(app, edge.config()) as tunnel,
+                    QuickTunnel(app, edge.config(ha_connections=1)) as tunnel,
                     edge.httpx_client(base_url=tunnel.url) as visitor,
                 ):
                     assert (await visitor.get("/")).text == "x"
@@ -137,7 +137,7 @@ async def test_nothing_is_left_after_twenty_tunnels():
 async def test_closing_twice_and_closing_what_never_began():
     """`aclose` is harmless before the start and when repeated."""
     async with LocalEdge() as edge:
-        tunnel = QuickTunnel(Gate(), edge.config())
+        tunnel = QuickTunnel(Gate(), edge.config(ha_connections=1))
         await tunnel.aclose()
         await tunnel.start()
         await tunnel.aclose()

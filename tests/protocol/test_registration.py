@@ -1,5 +1,6 @@
 """Both ends of the control stream: against the dumps, and against each other."""
 
+import tracemalloc
 from dataclasses import replace
 from uuid import UUID
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_quicktunnel.errors import LocalProtocolError
+from asgi_quicktunnel.errors import LocalProtocolError, RemoteProtocolError
 from asgi_quicktunnel.model import Credentials, Registration
 from asgi_quicktunnel.protocol.registration import (
     DEFAULT_FEATURES,
@@ -27,6 +28,7 @@ from asgi_quicktunnel.protocol.registration import (
 from asgi_quicktunnel.protocol.schema import load_schemas
 
 from tests_support import rpc_peer as peer
+from tests_support.capnp_messages import list_pointer
 from tests_support.sessions import exchange
 from tests_support.vectors import read_vector
 
@@ -260,6 +262,32 @@ def test_the_default_features_are_what_is_served():
         "support_datagram_v2",
         "support_quic_eof",
     ]
+
+
+def test_overlapping_features_are_refused():
+    """Two thousand pointers to one text of 100 KB are not made into 200 MB of texts."""
+    client, count, size = RegistrationClient(), 2000, 100_000
+    features = ("x" * size, *[""] * (count - 1))
+    client.register(CREDENTIALS, 0, replace(IDENTITY, features=features))
+    wire = bytearray(client.data_to_send())
+    target = wire.index(b"x" * size) // 8
+    first = next(
+        word
+        for word in range(target)
+        if wire[8 * word : 8 * word + 8] == list_pointer(target - word - 1, 2, size + 1)
+    )
+    for word in range(first, first + count):
+        wire[8 * word : 8 * word + 8] = list_pointer(target - word - 1, 2, size + 1)
+
+    server = RegistrationServer()
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteProtocolError, match="can't be read"):
+            server.receive_data(bytes(wire))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * len(wire)
 
 
 # The rest of the control stream

@@ -16,6 +16,7 @@ from asgi_quicktunnel.protocol.rpc import (
 from asgi_quicktunnel.protocol.schema import Method, load_schemas, reading
 
 from tests_support import rpc_peer as peer
+from tests_support.capnp_messages import frame, list_pointer, struct_pointer
 from tests_support.vectors import read_vector
 
 UNREGISTER = load_schemas().method("RegistrationServer", "unregisterConnection")
@@ -604,6 +605,23 @@ def test_a_call_that_is_all_overlaps_costs_no_more_than_its_size(server):
     at = data.index(tag)
     data[at : at + 8] = pack("<IHH", ((1 << 29) - 1) << 2, 0, 0)
     refused(server, bytes(data), "can't be read")
+
+
+def test_an_echo_is_no_deeper_than_the_encoding_allows(server):
+    """A chain of a hundred thousand structs inside what would be sent back."""
+    provide = struct_pointer(0, 1, 2) + pack("<Q", 5) + bytes(8)
+    chain = struct_pointer(0, 0, 1) * 100_000 + bytes(8)
+    data = frame(struct_pointer(0, 1, 1) + pack("<Q", 10) + provide + chain)
+    assert str(load_schemas().read_message(data).which) == "provide"
+    refused(server, data, "can't be read")
+
+
+def test_an_echo_is_not_much_larger_than_what_it_echoes(server):
+    """A thousand pointers to one text would be a thousand copies of it."""
+    provide = struct_pointer(0, 1, 2) + pack("<Q", 5) + bytes(8) + list_pointer(0, 6, 1000)
+    texts = b"".join(list_pointer(999 - i, 2, 100_000) for i in range(1000))
+    data = frame(struct_pointer(0, 1, 1) + pack("<Q", 10) + provide + texts + bytes(100_000))
+    refused(server, data, "can't be read")
 
 
 def test_messages_survive_every_cut():

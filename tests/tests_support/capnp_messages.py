@@ -54,14 +54,14 @@ def oracle_response(head: ResponseHead, *, first_segment: int | None = None) -> 
 
 def read_oracle_request(message: bytes):
     """dest, type and metadata of a ConnectRequest as pycapnp reads it; texts must be UTF-8."""
-    with datastream().ConnectRequest.from_bytes(message) as reader:
+    with datastream().ConnectRequest.from_bytes(message, len(message)) as reader:
         pairs = [(entry.key, entry.val) for entry in reader.metadata]
         return reader.dest, reader.type.raw, pairs
 
 
 def read_oracle_response(message: bytes):
     """error and metadata of a ConnectResponse as pycapnp reads it; texts must be UTF-8."""
-    with datastream().ConnectResponse.from_bytes(message) as reader:
+    with datastream().ConnectResponse.from_bytes(message, len(message)) as reader:
         return reader.error, [(entry.key, entry.val) for entry in reader.metadata]
 
 

@@ -14,15 +14,17 @@ class FakeTunnel:
         diary: shared with whatever else the test puts in order.
         failure: what `wait_ready` raises.
         ready: whether the URL works at once; otherwise `become_ready` says when.
+        close_failure: what `aclose` raises, as only a bug would.
         drained: whether `aclose` returns at once; otherwise `finish_draining` says when.
     """
 
     URL = "https://fake.example"
 
-    def __init__(self, diary=None, *, failure=None, ready=True, drained=True):
+    def __init__(self, diary=None, *, failure=None, close_failure=None, ready=True, drained=True):
         self.diary = [] if diary is None else diary
         self.url = None
         self._failure = failure
+        self._close_failure = close_failure
         self._listeners = []
         self._ready = asyncio.Event()
         self._drained = asyncio.Event()
@@ -60,6 +62,8 @@ class FakeTunnel:
         self.draining.set()
         try:
             await self._drained.wait()
+            if self._close_failure is not None:
+                raise self._close_failure
         except asyncio.CancelledError:
             self.diary.append("drain cut short")
             raise

@@ -30,12 +30,14 @@ async def joined(session):
         stream = await capnp.AsyncIoStream.create_unix_connection(sock=theirs)
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         runner = SessionRunner(session, reader, writer)
-        try:
-            yield stream, runner
-        finally:
-            stream.close()
-            writer.close()
-            await writer.wait_closed()
+        # A socket that is closed before all was read of it says so by a reset.
+        with suppress(ConnectionResetError):
+            try:
+                yield stream, runner
+            finally:
+                stream.close()
+                writer.close()
+                await writer.wait_closed()
 
 
 class SessionRunner:
@@ -65,7 +67,6 @@ class SessionRunner:
 
     async def serve(self, report) -> None:
         """Go on until the other end closes, and report each event before sending."""
-        # A socket that is closed before all was read of it says so by a reset.
         with suppress(ConnectionResetError):
             while data := await self._reader.read(65536):
                 for event in self.session.receive_data(data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -57,12 +57,16 @@ async def greet(request: RawRequest) -> None:
 
 
 class RawConnector:
-    """One connection; `serve` is called for every request, and may be replaced."""
+    """One connection; `serve` is called for every request, and may be replaced.
+
+    `on_stream`, when set, gets every stream that the edge opens before it is read.
+    """
 
     def __init__(self, edge: LocalEdge, serve: Serve = greet) -> None:
         self.edge = edge
         self.serve = serve
         self.rpc = RegistrationClient()
+        self.on_stream: Callable[[QuicStream], None] | None = None
         self.events: list = []
         self._tasks: set[asyncio.Task] = set()
 
@@ -106,6 +110,9 @@ class RawConnector:
         self.driver.datagrams_received(datagrams)
 
     def _on_stream(self, stream: QuicStream) -> None:
+        if self.on_stream is not None:
+            self.on_stream(stream)
+            return
         task = asyncio.get_running_loop().create_task(self._take(stream))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -113,13 +120,11 @@ class RawConnector:
     async def _take(self, stream: QuicStream) -> None:
         reader = OpeningReader()
         head = None
-        while head is None:
-            head = reader.receive_data(await stream.receive())
-        stream.push_back(reader.rest)
-        try:
+        with suppress(StreamReset):
+            while head is None:
+                head = reader.receive_data(await stream.receive())
+            stream.push_back(reader.rest)
             await self.serve(RawRequest(head, stream))
-        except StreamReset:
-            pass
 
 
 @asynccontextmanager
