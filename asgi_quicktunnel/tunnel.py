@@ -354,6 +354,7 @@ class QuickTunnel:
             cause = self._last_cause or RegistrationError(
                 f"no connection was registered within {self.config.handshake_timeout:g} s"
             )
+            logger.warning("there is no tunnel yet (%s); it is tried again", cause)
             self._refuse_waiters(cause)
 
     def _fail(self, cause: QuickTunnelError) -> None:

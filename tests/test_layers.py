@@ -20,8 +20,8 @@ ROWS = (
     ("config", "events"),
     ("protocol",),
     ("transport", "discovery", "provisioning"),
-    ("control", "origin", "reconnect"),
-    ("connection", "emulator"),
+    ("control", "origin", "reconnect", "addresses", "readiness"),
+    ("connection", "emulator", "guard", "status"),
     ("supervisor",),
     ("tunnel", "publication", "signals"),
     ("lifespan", "diagnostics"),
@@ -33,7 +33,7 @@ ROWS = (
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 
 # Of the transport these see the interface alone; whatever carries it is not their business.
-ONLY_TRANSPORT_BASE = {"control", "origin", "reconnect"}
+ONLY_TRANSPORT_BASE = {"control", "origin", "reconnect", "addresses", "readiness"}
 
 # Where these libraries may be known; elsewhere they are somebody's interface.
 LIBRARIES = {
@@ -43,7 +43,7 @@ LIBRARIES = {
         "emulator/client_hello.py",  # reads what no engine tells, whichever engine serves
     ),
     "capnp": ("protocol/",),
-    "dns": ("discovery.py",),
+    "dns": ("discovery.py", "readiness/", "emulator/zone.py"),
     "uvicorn": ("demo.py",),
 }
 

@@ -16,7 +16,7 @@ from asgi_quicktunnel.diagnostics.local import is_local
 if TYPE_CHECKING:  # it brings the QUIC engine along, and a page that nobody opened needs none
     from asgi_quicktunnel.tunnel import ConnectionStatistics, QuickTunnel
 
-__all__ = ["STATUS_VERSION", "Diagnostics", "describe"]
+__all__ = ["STATUS_VERSION", "Diagnostics", "describe", "describe_readiness"]
 
 
 class Diagnostics:
@@ -30,7 +30,12 @@ class Diagnostics:
     def __init__(self, path: str, tunnel: Callable[[], QuickTunnel | None]) -> None:
         self._path = path
         self._tunnel = tunnel
-        self._app = Starlette(routes=[Route(path + "/status", self._status)])
+        self._app = Starlette(
+            routes=[
+                Route(path + "/status", self._status),
+                Route(path + "/ready", self._ready),
+            ]
+        )
         self._app.router.redirect_slashes = False
 
     def claims(self, scope: Scope) -> bool:
@@ -66,27 +71,37 @@ class Diagnostics:
     async def _status(self, request: Request) -> JSONResponse:
         return JSONResponse(describe(self._tunnel()))
 
+    async def _ready(self, request: Request) -> JSONResponse:
+        readiness = describe_readiness(self._tunnel())
+        return JSONResponse(readiness, status_code=readiness["status"])
+
 
 def describe(tunnel: QuickTunnel | None) -> dict[str, Any]:
     """What `GET /status` answers, as JSON types; version 1.
 
     Keys: `version` (1, changes when a key changes its meaning or goes), `state` (the value of
-    `TunnelState`), `url` (null while it does not work), `connector_id` (null without a tunnel),
-    `reconnects`, and `connections`, one for each that is registered: `conn_index`, `colo`,
-    `address` ("ip:port"), `rtt` (seconds or null), `requests`, `streams_open`, `streams_refused`,
-    `bytes_received`, `bytes_sent`, `packets_lost`; meanings as in `TunnelStatistics`,
-    `ConnectionStatistics` and `TransportStatistics`. No secret is among them.
+    `TunnelState`), `cause` (why, or null), `since` (seconds since the epoch), `url` (null before it
+    works), `connector_id` (null without a tunnel), `reconnects`, `streams_total`,
+    `bytes_received`, `bytes_sent` (all since the start), and `connections`, one for each that is
+    registered: `conn_index`, `colo`, `address` ("ip:port"), `age` (seconds), `rtt` (seconds or
+    null), `requests`, `streams_open`, `streams_refused`, `bytes_received`, `bytes_sent`,
+    `packets_lost`; meanings as in `TunnelStatistics`, `ConnectionStatistics` and
+    `TransportStatistics`. No secret is among them.
     """
     if tunnel is None:
-        nothing = {"state": "stopped", "url": None, "connector_id": None, "reconnects": 0}
-        return {"version": STATUS_VERSION, **nothing, "connections": []}
+        return {**_WITHOUT_TUNNEL, "connections": []}
     statistics = tunnel.statistics()
     return {
         "version": STATUS_VERSION,
         "state": statistics.state.value,
+        "cause": statistics.cause,
+        "since": statistics.since,
         "url": statistics.url,
         "connector_id": str(statistics.connector_id),
         "reconnects": statistics.reconnects,
+        "streams_total": statistics.transferred.streams,
+        "bytes_received": statistics.transferred.bytes_received,
+        "bytes_sent": statistics.transferred.bytes_sent,
         "connections": [_describe_connection(each) for each in statistics.connections],
     }
 
@@ -97,6 +112,7 @@ def _describe_connection(connection: ConnectionStatistics) -> dict[str, Any]:
         "conn_index": connection.conn_index,
         "colo": connection.colo,
         "address": str(transport.address),
+        "age": connection.age,
         "rtt": transport.rtt,
         "requests": connection.requests,
         "streams_open": transport.streams_open,
@@ -116,7 +132,36 @@ def _route_path(scope: Scope) -> str:
     return path
 
 
+def describe_readiness(tunnel: QuickTunnel | None) -> dict[str, Any]:
+    """What `GET /ready` answers, as cloudflared does (protocol.md §11).
+
+    Keys: `status` (200 when the URL was announced and at least one connection serves, else 503; the
+    HTTP status too), `readyConnections`, `connectorId` (null without a tunnel).
+    """
+    if tunnel is None:
+        return {"status": 503, "readyConnections": 0, "connectorId": None}
+    statistics = tunnel.statistics()
+    count = len(statistics.connections)
+    return {
+        "status": 200 if count and statistics.url is not None else 503,
+        "readyConnections": count,
+        "connectorId": str(statistics.connector_id),
+    }
+
+
 STATUS_VERSION = 1
+_WITHOUT_TUNNEL = {
+    "version": STATUS_VERSION,
+    "state": "stopped",
+    "cause": None,
+    "since": None,
+    "url": None,
+    "connector_id": None,
+    "reconnects": 0,
+    "streams_total": 0,
+    "bytes_received": 0,
+    "bytes_sent": 0,
+}
 _PRIVATE = [
     (b"cache-control", b"no-store"),
     (b"x-frame-options", b"DENY"),

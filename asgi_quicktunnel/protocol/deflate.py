@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Protocol
 
-from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.exceptions import NegotiationError, PayloadTooBig, ProtocolError
 from websockets.extensions import Extension, ServerExtensionFactory
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import CTRL_OPCODES, Frame, Opcode
@@ -34,7 +34,10 @@ class DeflateFactory(ServerExtensionFactory):
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> tuple[list[ExtensionParameter], Extension]:
         """The parameters for the answer, and the extension; NegotiationError declines."""
-        answer, agreed = self._negotiator.process_request_params(params, accepted_extensions)
+        try:
+            answer, agreed = self._negotiator.process_request_params(params, accepted_extensions)
+        except ValueError as exc:  # of zlib, which older releases ask for a window of 8 bits
+            raise NegotiationError(str(exc)) from exc
         return answer, _Deflate(agreed)
 
 

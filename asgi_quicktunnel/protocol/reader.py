@@ -106,6 +106,8 @@ class MessageReader:
 
     def claim(self, segment_id: int, start: int, size: int) -> None:
         """Make sure that these bytes exist, and that they were not all read before."""
+        if not size:
+            return  # nothing will be read of it, so it may lie anywhere, as capnp C++ has it
         if start < 0 or start + size > len(self.segments[segment_id]):
             raise RemoteProtocolError(_OUTSIDE)
         self._budget -= size

@@ -16,7 +16,6 @@ from typing import Any
 from asgi_quicktunnel.errors import LocalProtocolError, RemoteProtocolError
 from asgi_quicktunnel.protocol import rpc_messages as messages
 from asgi_quicktunnel.protocol.framing import MessageSplitter
-from asgi_quicktunnel.protocol.reader import MessageReader
 from asgi_quicktunnel.protocol.schema import Method, load_schemas, reading
 
 __all__ = ["Aborted", "Called", "Failed", "Returned", "RpcConnection", "RpcEvent"]
@@ -87,17 +86,6 @@ class RpcConnection:
         self._references = 0  # to our bootstrap, held by the peer
         self._import_id: int | None = None  # the peer's bootstrap, once its id is known
         self._promised_by: int | None = None  # until then, the question that asks for it
-        self._handlers: dict[str | None, Callable[[_Message], Iterable[RpcEvent]]] = {
-            "unimplemented": self._on_unimplemented,
-            "abort": self._on_abort,
-            "bootstrap": self._on_bootstrap,
-            "call": self._on_call,
-            "return": self._on_return,
-            "finish": self._on_finish,
-            "resolve": self._on_resolve,
-            "release": self._on_release,
-            "disembargo": self._on_disembargo,
-        }
 
     @property
     def is_closed(self) -> bool:
@@ -125,8 +113,8 @@ class RpcConnection:
                 with reading():
                     message = load_schemas().read_message(framed)
                     tag = self._tag(message)
-                    handle = self._handlers.get(tag, self._on_unknown)
-                    events += handle(_Message(message, tag, framed))
+                    handle = _HANDLERS.get(tag, RpcConnection._on_unknown)
+                    events += handle(self, _Message(message, tag, framed))
                 if self._closed:
                     break
         except RemoteProtocolError as exc:
@@ -228,7 +216,7 @@ class RpcConnection:
         if question.method is None:
             self._promised_by = None
             if tag == "results":
-                self._import_id = _bootstrap_import(self._tag, body.results, message.framed)
+                self._import_id = messages.read_bootstrap(body.results, message.framed)
         if not body.noFinishNeeded:
             keep = question.method is None and self._import_id is not None
             self._outgoing.append(messages.finish(question_id, release_results=not keep))
@@ -256,7 +244,7 @@ class RpcConnection:
     def _on_resolve(self, message: _Message) -> Iterable[RpcEvent]:
         # A promised bootstrap stays callable under its old id, so the new one is not needed.
         if self._tag(message.body) == "cap":
-            import_id = _import_id(self._tag, message.body.cap)
+            import_id = messages.read_import(message.body.cap)
             if import_id is not None:
                 self._outgoing.append(messages.release(import_id))
         return ()
@@ -425,25 +413,16 @@ class _Message:
         return getattr(self.reader, self.tag or "")
 
 
-def _bootstrap_import(tag: Callable[[Any], str | None], payload: Any, framed: bytes) -> int | None:
-    """The id of the capability that is the content of a Return; None when it is none to call."""
-    # Message, Return, Payload: each the first pointer of the one before, and so is the content.
-    index = MessageReader(framed).root().struct(0).struct(0).capability(0)
-    table = payload.capTable
-    if index is None or index >= len(table):
-        return None
-    return _import_id(tag, table[index])
-
-
-def _import_id(tag: Callable[[Any], str | None], descriptor: Any) -> int | None:
-    """The id of an object that the peer hosts or stands in for; None for any other."""
-    kind = tag(descriptor)
-    if kind in ("senderHosted", "senderPromise"):
-        return int(getattr(descriptor, kind))
-    if kind == "thirdPartyHosted":
-        return int(descriptor.thirdPartyHosted.vineId)
-    return None
-
-
 MAX_OPEN_CALLS = 1000  # of either side; a session has a handful
 _NO_BOOTSTRAP = "rpc: no bootstrap interface"  # as cloudflared says it, protocol.md §5.1
+_HANDLERS: dict[str | None, Callable[[RpcConnection, _Message], Iterable[RpcEvent]]] = {
+    "unimplemented": RpcConnection._on_unimplemented,
+    "abort": RpcConnection._on_abort,
+    "bootstrap": RpcConnection._on_bootstrap,
+    "call": RpcConnection._on_call,
+    "return": RpcConnection._on_return,
+    "finish": RpcConnection._on_finish,
+    "resolve": RpcConnection._on_resolve,
+    "release": RpcConnection._on_release,
+    "disembargo": RpcConnection._on_disembargo,
+}

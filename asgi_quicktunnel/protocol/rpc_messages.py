@@ -1,4 +1,4 @@
-"""The messages of two-party RPC, written: facts in, framed bytes out.
+"""The messages of two-party RPC: written whole, and read where it takes more than a field.
 
 Source: rpc.capnp of capnp C++ (shipped with pycapnp).
 """
@@ -10,6 +10,7 @@ from struct import pack
 from typing import Any
 
 from asgi_quicktunnel.errors import LocalProtocolError
+from asgi_quicktunnel.protocol.reader import MessageReader
 from asgi_quicktunnel.protocol.schema import Method, load_schemas, writing
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "disembargo",
     "exception_return",
     "finish",
+    "read_bootstrap",
+    "read_import",
     "release",
     "results_return",
     "unimplemented",
@@ -171,6 +174,33 @@ def unimplemented(message: Any) -> bytes:
     builder = load_schemas().new_message()
     builder.unimplemented = message
     return _framed(builder)
+
+
+def read_bootstrap(payload: Any, message: bytes) -> int | None:
+    """The peer's id of the object that a Return holds, or None when it holds none to call.
+
+    Args:
+        payload: the reader of its results; use it inside `reading()`.
+        message: all of it, framed: pycapnp tells of no pointer which capability it stands for.
+    """
+    # Message, Return, Payload: each is the first pointer of the one before, and so is the content.
+    index = MessageReader(message).root().struct(0).struct(0).capability(0)
+    table = payload.capTable
+    return None if index is None or index >= len(table) else read_import(table[index])
+
+
+def read_import(descriptor: Any) -> int | None:
+    """The peer's id of an object that it hosts or stands in for; None for any other."""
+    match load_schemas().tag(descriptor):
+        case "senderHosted":
+            import_id = descriptor.senderHosted
+        case "senderPromise":
+            import_id = descriptor.senderPromise
+        case "thirdPartyHosted":
+            import_id = descriptor.thirdPartyHosted.vineId
+        case _:
+            return None
+    return int(import_id)
 
 
 def _fill(content: Any, schema: Any, values: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from asgi_quicktunnel.diagnostics.routes import Diagnostics
 from asgi_quicktunnel.model import EdgeAddress
+from asgi_quicktunnel.supervisor import Transferred
 from asgi_quicktunnel.transport.base import TransportStatistics
 from asgi_quicktunnel.tunnel import (
     ConnectionStatistics,
@@ -72,9 +73,14 @@ async def test_status_without_a_tunnel():
     assert response.json() == {
         "version": 1,
         "state": "stopped",
+        "cause": None,
+        "since": None,
         "url": None,
         "connector_id": None,
         "reconnects": 0,
+        "streams_total": 0,
+        "bytes_received": 0,
+        "bytes_sent": 0,
         "connections": [],
     }
 
@@ -93,25 +99,34 @@ async def test_status_of_a_tunnel_with_a_connection():
     )
     tunnel = Snapshot(
         TunnelStatistics(
-            state=TunnelState.READY,
+            state=TunnelState.DEGRADED,
+            cause="the peer went silent",
+            since=1.5e9,
             url="https://words.example",
             connector_id=uuid.UUID(int=7),
-            connections=(ConnectionStatistics(0, "bog01", 5, transport),),
+            connections=(ConnectionStatistics(0, "bog01", 12.5, 5, transport),),
+            transferred=Transferred(8, 600, 700),
             reconnects=1,
         )
     )
     app = Around(the_app, Diagnostics("/_quicktunnel", lambda: tunnel))
     assert (await get(STATUS, app=app)).json() == {
         "version": 1,
-        "state": "ready",
+        "state": "degraded",
+        "cause": "the peer went silent",
+        "since": 1.5e9,
         "url": "https://words.example",
         "connector_id": "00000000-0000-0000-0000-000000000007",
         "reconnects": 1,
+        "streams_total": 8,
+        "bytes_received": 600,
+        "bytes_sent": 700,
         "connections": [
             {
                 "conn_index": 0,
                 "colo": "bog01",
                 "address": "[2001:db8::7]:7844",
+                "age": 12.5,
                 "rtt": 0.02,
                 "requests": 5,
                 "streams_open": 1,
@@ -122,6 +137,43 @@ async def test_status_of_a_tunnel_with_a_connection():
             }
         ],
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "count", "status"),
+    [("https://words.example", 1, 200), ("https://words.example", 0, 503), (None, 1, 503)],
+)
+async def test_readiness(url, count, status):
+    """Ready is an announced URL with a connection that serves; the HTTP status says the same."""
+    transport = TransportStatistics(EdgeAddress("192.0.2.1", 7844), None, 0, 0, 0, 0, 0, 0)
+    connection = ConnectionStatistics(0, "bog01", 1.0, 0, transport)
+    tunnel = Snapshot(
+        TunnelStatistics(
+            state=TunnelState.READY,
+            cause=None,
+            since=0.0,
+            url=url,
+            connector_id=uuid.UUID(int=7),
+            connections=(connection,) * count,
+            transferred=Transferred(),
+            reconnects=0,
+        )
+    )
+    app = Around(the_app, Diagnostics("/_quicktunnel", lambda: tunnel))
+    answer = await get(f"{OWN}/_quicktunnel/ready", app=app)
+    assert answer.status_code == status
+    assert answer.json() == {
+        "status": status,
+        "readyConnections": count,
+        "connectorId": "00000000-0000-0000-0000-000000000007",
+    }
+
+
+async def test_readiness_without_a_tunnel():
+    """Where there is no tunnel, nothing is ready."""
+    answer = await get(f"{OWN}/_quicktunnel/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": 503, "readyConnections": 0, "connectorId": None}
 
 
 async def test_status_of_a_tunnel_that_was_not_started():

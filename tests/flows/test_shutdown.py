@@ -58,7 +58,7 @@ async def test_a_request_in_flight_is_answered_before_the_close():
             closed = await connection.wait_closed()
             assert (closed.code, closed.by_peer) == (0, True)
             assert list(edge.violations) == []
-    assert events[-1] == Drained(0)
+    assert Drained(0) in events
     done = [event for event in events if isinstance(event, RequestDone)]
     assert [(event.path, event.status, event.sent) for event in done] == [("/", 200, 5)]
 
@@ -79,7 +79,7 @@ async def test_after_the_grace_period_requests_are_cut_off():
                 await tunnel.aclose()
                 assert (await asking).status_code == 502
     assert gate.cancelled
-    assert events[-1] == Drained(1)
+    assert Drained(1) in events
 
 
 async def test_a_grace_period_of_nought_closes_at_once():

@@ -61,7 +61,7 @@ def test_nobody_is_gone_while_nobody_listens():
 
 
 def test_without_a_timeout_a_silent_visitor_stays():
-    """One ping is sent and waits for ever."""
+    """Pings go on, and whether anybody answers does not matter."""
     said = verdicts(KeepAlive(10, None, now=0), until=40)
 
     assert said == [(10, PING), (20, PING), (30, PING), (40, PING)]

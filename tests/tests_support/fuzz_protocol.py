@@ -209,10 +209,10 @@ class Datastream:
             root = MessageReader(data).root()
             read = root.text(0), root.structs(1).text_pairs(Same())
         except RemoteProtocolError as exc:
-            # pycapnp ignores what follows a message, and reads a byte as often as it is pointed to.
-            assert "overlapping" in str(exc) or "segment table" in str(exc), exc
-        else:
-            assert read == (error.encode(), [(k.encode(), v.encode()) for k, v in pairs])
+            if any(stricter in str(exc) for stricter in STRICTER):
+                return
+            raise AssertionError("pycapnp reads what we refuse") from exc
+        assert read == (error.encode(), [(k.encode(), v.encode()) for k, v in pairs])
 
     def _request(self, data: bytes) -> bool:
         try:
@@ -239,6 +239,13 @@ class Datastream:
         assert (head.error or "") == error
         assert error or head.headers == _headers(pairs)
         return True
+
+
+STRICTER = (
+    "overlapping",  # pycapnp reads a byte as often as it is pointed to
+    "segment table",  # and ignores what follows a message
+    "contradicts itself",  # and takes the number of a list's structs modulo 2^29
+)
 
 
 class Same(dict):
