@@ -95,9 +95,13 @@ class RenewalPolicy:
     "Unauthorized" may be a moment's trouble, and a new tunnel has a new URL. So it must have come
     for every index, for 60 s, on a tunnel that was registered before; and at most one new tunnel in
     5 minutes, then in 10, 20 and so on.
+
+    Args:
+        unauthorized_for: seconds that nothing but "Unauthorized" must have come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, unauthorized_for: float = 60.0) -> None:
+        self._unauthorized_for = unauthorized_for
         self._refused_since: dict[int, float] = {}
         self._was_registered = False
         self._not_before = float("-inf")
@@ -126,7 +130,8 @@ class RenewalPolicy:
             self._was_registered
             and bool(indexes)
             and all(
-                now - self._refused_since.get(index, now) >= _UNAUTHORIZED_FOR for index in indexes
+                now - self._refused_since.get(index, now) >= self._unauthorized_for
+                for index in indexes
             )
             and now >= self._not_before
         )
@@ -142,5 +147,4 @@ class RenewalPolicy:
 _FIRST_WAIT = 1.0  # s; the upper bound of the first wait, doubled for each further one
 _LONGEST_WAIT = 30.0  # s
 _PARKED_WAIT = 300.0  # s
-_UNAUTHORIZED_FOR = 60.0  # s
 _FIRST_RENEWAL_PAUSE = 300.0  # s

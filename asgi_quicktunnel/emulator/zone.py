@@ -128,13 +128,10 @@ class Zone:
                     self._host,
                     udp.port,
                 )
-            except OSError:  # the port that UDP was given is taken on TCP
+            except BaseException as exc:
                 udp.close()
-                if not tries_left:
-                    raise
-                continue
-            except BaseException:
-                udp.close()
+                if isinstance(exc, OSError) and tries_left:
+                    continue  # the port that UDP was given is taken on TCP
                 raise
             self._udp = udp
             await udp.start()

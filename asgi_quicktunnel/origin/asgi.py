@@ -28,6 +28,7 @@ from asgi_quicktunnel.origin.scope import (
 )
 from asgi_quicktunnel.origin.websocket import WebSocketCycle
 from asgi_quicktunnel.origin.websocket_link import WebSocketSettings
+from asgi_quicktunnel.protocol.readiness import answer_for
 from asgi_quicktunnel.protocol.websocket import WebSocket
 from asgi_quicktunnel.transport.base import RequestStream
 
@@ -43,6 +44,8 @@ class AsgiOrigin:
         app: what answers.
         public_url: the tunnel's, once it is known; becomes `scope["server"]`.
         state: copied, shallowly and anew, into the state of each request.
+        readiness_nonce: while it is set, a request that proves the public URL by it is answered
+            here; neither the app nor anybody who counts requests hears of it.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class AsgiOrigin:
         self.app = app
         self.public_url: str | None = None
         self.state: MutableMapping[str, Any] = {} if state is None else state
+        self.readiness_nonce: str | None = None
         self._emit = emit
         self._root_path = root_path
         self._websocket = websocket or WebSocketSettings()
@@ -77,6 +81,8 @@ class AsgiOrigin:
         """Answer one request and end its stream, or reset it; raises only for cancellation."""
         try:
             head = stream.head
+            if self.readiness_nonce and await _prove_readiness(stream, self.readiness_nonce):
+                return
             report = RequestReport(self._emit, head, facts)
             if is_for_connector(head):
                 await self._serve_http(_page(_NOT_FOUND, head), stream, report)
@@ -164,6 +170,28 @@ def _page(app: ASGIApp, head: RequestHead) -> _Call:
 def _refuse(head: RequestHead, error: RemoteProtocolError) -> _Call:
     logger.warning("request refused: %s", error)
     return _page(PlainTextResponse(f"Bad Request: {error}", 400), head)
+
+
+async def _prove_readiness(stream: RequestStream, nonce: str) -> bool:
+    """Answer the request that asks whether the public URL works; whether it was that one."""
+    head = stream.head
+    if head.kind is not RequestKind.HTTP or head.method != "GET":
+        return False
+    proof = answer_for(shown_path(head.dest).encode("ascii"), nonce)
+    if proof is None:
+        return False
+    headers = [
+        (b"content-type", b"text/plain"),
+        (b"content-length", b"%d" % len(proof)),
+        (b"cache-control", b"no-store"),
+    ]
+    try:
+        await stream.respond(ResponseHead(200, headers))
+        await stream.send(proof)
+        await stream.send_eof()
+    except (StreamReset, ConnectionLost):
+        stream.reset()
+    return True
 
 
 async def _decline(stream: RequestStream, report: RequestReport) -> None:

@@ -23,11 +23,13 @@ class WebSocketSettings:
         ping_interval: seconds between pings; None sends none.
         ping_timeout: seconds of silence after a ping until the visitor counts as gone, or None.
         max_message_size: bytes that a message of the visitor may have, once decompressed.
+        close_timeout: seconds that the visitor has to answer a Close; 10 as in uvicorn.
     """
 
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     max_message_size: int = 16 << 20
+    close_timeout: float = 10.0
 
 
 class VisitorLeft(OSError):  # noqa: N818  # it is no failure
@@ -43,6 +45,7 @@ class WebSocketLink:
 
     __slots__ = (
         "_arrived",
+        "_close_timeout",
         "_closure",
         "_errand",
         "_keepalive",
@@ -87,6 +90,7 @@ class WebSocketLink:
         self._keepalive = KeepAlive(
             settings.ping_interval, settings.ping_timeout, now=self._loop.time()
         )
+        self._close_timeout = settings.close_timeout
         self._timer: asyncio.TimerHandle | None = None
         self._errand: asyncio.Task[None] | None = None  # what the timer found to do
         self._arm_timer()
@@ -121,7 +125,7 @@ class WebSocketLink:
         await self._flush_or_leave()
 
     async def close(self, code: int, reason: str) -> None:
-        """Send a Close; the visitor has 10 s to send its own.
+        """Send a Close; the visitor has `close_timeout` to send its own.
 
         Raises:
             VisitorLeft: the link has ended.
@@ -130,7 +134,7 @@ class WebSocketLink:
         self._check_open()
         self._socket.close(code, reason)
         self._settle(Closure(code, reason))
-        self._timer = self._loop.call_later(_CLOSE_TIMEOUT, self.give_up)
+        self._timer = self._loop.call_later(self._close_timeout, self.give_up)
         await self._flush_or_leave()
 
     async def hang_up(self, code: int, reason: str = "") -> None:
@@ -140,7 +144,7 @@ class WebSocketLink:
         self._socket.fail(code, reason)
         self._settle(Closure(code, reason))
         try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT):
+            async with asyncio.timeout(self._close_timeout):
                 await self._finish()
         except (TimeoutError, *_GONE):
             self.give_up()
@@ -262,7 +266,6 @@ class WebSocketLink:
 
 _GONE = (StreamReset, ConnectionLost)
 _LOST = Closure(1006, "")  # RFC 6455 §7.1.5
-_CLOSE_TIMEOUT = 10.0  # s; as uvicorn
 _QUEUE_LIMIT = 64 << 10  # bytes
 _MESSAGE_COST = 64  # bytes that a message takes up besides its content, about
 _SLICE = 16 << 10  # bytes

@@ -41,7 +41,8 @@ class Readiness:
     def __str__(self) -> str:
         if self.step is None:
             return f"proved to work after {self.elapsed:.1f} s"
-        return f"not proved to work after {self.elapsed:.1f} s: {self.step.value} failed: {self.reason}"
+        failure = f"{self.step.value} failed: {self.reason}"
+        return f"not proved to work after {self.elapsed:.1f} s: {failure}"
 
 
 class ReadinessCheck:

@@ -1,6 +1,8 @@
 """A connection is lost and comes back."""
 
 import asyncio
+import gc
+import os
 
 import anyio
 import pytest
@@ -144,6 +146,33 @@ async def test_requests_in_flight_on_a_lost_connection_see_the_disconnect():
             assert await messages.get() == "http.disconnect"
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
+        await watched.aclose()
+
+
+async def test_two_hundred_reconnects_leave_nothing():
+    """Tasks and file descriptors are as many after 200 reconnects as before."""
+
+    def count():
+        gc.collect()
+        return len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+
+    async with RawEdge() as edge:
+        watched = Watched([edge.address], edge)
+
+        async def lose(number):
+            await watched.wait_for(Registered, number)
+            edge.driver.close(0, "")
+            await watched.wait_for(ConnectionLost, number)
+            await watched.wait_for(Registered, number + 1)
+
+        for number in range(1, 6):
+            await lose(number)
+        before = count()
+        for number in range(6, 206):
+            await lose(number)
+        with anyio.fail_after(10):
+            while count() > before:
+                await asyncio.sleep(0)
         await watched.aclose()
 
 

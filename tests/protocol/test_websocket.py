@@ -481,7 +481,7 @@ def test_a_bomb_at_the_very_limit_stays_within_it():
     assert visitor.closed_with[0] == 1009
 
 
-@pytest.mark.parametrize("data", [b"", b"x"])
+@pytest.mark.parametrize("data", [b"", b"xyz"])
 def test_a_message_in_countless_fragments_costs_its_bytes(data):
     """20,000 fragments take up what is in them, not an object each."""
     socket, _ = opened()
@@ -492,7 +492,7 @@ def test_a_message_in_countless_fragments_costs_its_bytes(data):
         for _ in range(20):
             socket.receive_data(fragments)
 
-    assert peak_of(receive) < 1_000_000
+    assert peak_of(receive) < 400_000
     assert socket.receive_data(raw_frame(CONT)) == [data * 20_001]
 
 

@@ -272,6 +272,13 @@ async def test_servers_that_all_fail_are_named():
     assert "a firewall may let DNS out to its own resolver only" in found.reason
 
 
+async def test_a_server_that_nothing_can_be_sent_to():
+    """The system's own words are the reason; DNS's own port goes without saying."""
+    found = await failure(Nameservers([("255.255.255.255", 53)]).addresses_of(NAME))
+
+    assert found.reason.startswith(f"{NAME} was asked of 255.255.255.255 (Permission denied);")
+
+
 async def test_an_authority_may_fail():
     """An authority's SERVFAIL is a failure like silence, not a verdict."""
     async with DnsServer({(NAME, "A"): REFUSED}) as server:  # with AA, as its other answers

@@ -33,6 +33,7 @@ class Visit:
         kind=RequestKind.HTTP,
         host=HOST,
         root_path="",
+        websocket=None,
         **stream_options,
     ) -> None:
         headers = list(headers)
@@ -44,7 +45,9 @@ class Visit:
             self.stream.feed(body)
             self.stream.feed_eof()
         self.events = []
-        self.origin = AsgiOrigin(app, emit=self.events.append, root_path=root_path)
+        self.origin = AsgiOrigin(
+            app, emit=self.events.append, root_path=root_path, websocket=websocket
+        )
 
     async def run(self):
         """Serve the request to its end; returns self."""
