@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 
@@ -49,6 +50,7 @@ class WebSocketLink:
         "_closure",
         "_errand",
         "_keepalive",
+        "_linger",
         "_loop",
         "_messages",
         "_over",
@@ -91,6 +93,7 @@ class WebSocketLink:
             settings.ping_interval, settings.ping_timeout, now=self._loop.time()
         )
         self._close_timeout = settings.close_timeout
+        self._linger = min(_LINGER, settings.close_timeout)
         self._timer: asyncio.TimerHandle | None = None
         self._errand: asyncio.Task[None] | None = None  # what the timer found to do
         self._arm_timer()
@@ -138,15 +141,23 @@ class WebSocketLink:
         await self._flush_or_leave()
 
     async def hang_up(self, code: int, reason: str = "") -> None:
-        """Send a Close, unless one was sent, and end the stream behind it."""
+        """Send a Close, unless one was sent, and wait for the visitor's no longer than 1 s."""
         if self._over.done():
             return
-        self._socket.fail(code, reason)
+        self._socket.close(code, reason)
         self._settle(Closure(code, reason))
+        flushed = False
         try:
-            async with asyncio.timeout(self._close_timeout):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._linger):
+                    await self._flush()
+                    flushed = True
+                    await self.wait_over()
+            if flushed:
                 await self._finish()
-        except (TimeoutError, *_GONE):
+            else:  # it does not even read
+                self.give_up()
+        except _GONE:
             self.give_up()
 
     async def wait_over(self) -> None:
@@ -175,9 +186,18 @@ class WebSocketLink:
                 else:
                     self._socket.receive_eof()
             self._settle(self._socket.closure or _LOST)
+            if self._socket.is_unanswered:
+                await self._drop_the_rest()
             await self._finish()
         except _GONE:
             self.give_up()
+
+    async def _drop_the_rest(self) -> None:
+        """Let our Close reach a visitor who is still sending: refusing that might cut it off."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._linger):
+                while await self._stream.receive():
+                    pass
 
     async def _take(self, data: bytes) -> None:
         self._report.received += len(data)
@@ -266,6 +286,7 @@ class WebSocketLink:
 
 _GONE = (StreamReset, ConnectionLost)
 _LOST = Closure(1006, "")  # RFC 6455 §7.1.5
+_LINGER = 1.0  # s; for a Close to reach a visitor who may not answer it
 _QUEUE_LIMIT = 64 << 10  # bytes
 _MESSAGE_COST = 64  # bytes that a message takes up besides its content, about
 _SLICE = 16 << 10  # bytes

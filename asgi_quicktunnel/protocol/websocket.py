@@ -92,6 +92,11 @@ class WebSocket:
         """Whether nothing more is to be read; the stream is to end after `data_to_send`."""
         return self._protocol.eof_sent
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a Close of ours is the only one so far."""
+        return self._protocol.close_sent is not None and self._protocol.close_rcvd is None
+
     def receive_data(self, data: bytes) -> list[str | bytes]:
         """Take bytes from the visitor.
 

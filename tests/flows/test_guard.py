@@ -3,12 +3,14 @@
 import asyncio
 import sys
 import time
+from pathlib import Path
 
 import anyio
 import pytest
 
 from asgi_quicktunnel.emulator import LocalEdge
 
+from tests_support.dap import DapClient
 from tests_support.served import served, uvicorn
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +76,58 @@ async def test_an_app_at_a_breakpoint_keeps_its_connection():
             async with asyncio.TaskGroup() as group:
                 group.create_task(developer())
                 await assert_survives(edge, visitor, "/stop", "went on", 8)
+
+
+async def test_an_app_at_a_breakpoint_of_debugpy_keeps_its_connection():
+    """8 s at a breakpoint of an editor, which suspends all threads, lose nothing."""
+    import tests_support.blocking_app as app
+
+    source = Path(app.__file__)
+    line = source.read_text().splitlines().index('    return PlainTextResponse("hello")') + 1
+    with anyio.fail_after(60):
+        async with (
+            LocalEdge() as edge,
+            served(
+                edge,
+                *uvicorn("tests_support.debugged_app:app"),
+                environ={"PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+                stdout=asyncio.subprocess.PIPE,
+            ) as process,
+            edge.httpx_client(base_url=edge.url_for(""), timeout=None) as visitor,
+        ):
+            _, host, port = (await process.stdout.readline()).decode().split()
+            debugger = await DapClient.connect(host, int(port))
+            await debugger.response(await debugger.send("initialize", adapterID="test"))
+            attached = await debugger.send("attach", connect={"host": host, "port": int(port)})
+            await debugger.event("initialized")
+            await debugger.response(
+                await debugger.send(
+                    "setBreakpoints", source={"path": str(source)}, breakpoints=[{"line": line}]
+                )
+            )
+            await debugger.response(await debugger.send("configurationDone"))
+            await debugger.response(attached)
+
+            (connection,) = edge.connections
+            async with asyncio.TaskGroup() as group:
+                page = group.create_task(visitor.get("/"))
+                stopped = await debugger.event("stopped")
+                assert stopped["reason"] == "breakpoint"
+                await asyncio.sleep(8)
+                await debugger.response(
+                    await debugger.send(
+                        "setBreakpoints", source={"path": str(source)}, breakpoints=[]
+                    )
+                )
+                await debugger.response(
+                    await debugger.send("continue", threadId=stopped["threadId"])
+                )
+            assert page.result().text == "hello"
+            assert (await visitor.get("/reconnects")).json()["reconnects"] == 0
+            assert edge.connections == (connection,)
+            await debugger.response(await debugger.send("disconnect", terminateDebuggee=True))
+            await debugger.close()
+            await process.wait()
 
 
 @pytest.mark.slow

@@ -146,20 +146,13 @@ async def test_a_malformed_request_is_a_400(request_, sentence, caplog):
     assert visit.done.method.isprintable()
 
 
-@pytest.mark.parametrize(
-    ("kind", "dest", "reason"),
-    [
-        (RequestKind.TCP, b"10.0.0.1:22", "TCP"),
-        (RequestKind.WEBSOCKET, b"https://" + HOST + b"/ws", "WebSocket"),
-    ],
-)
-async def test_other_kinds_of_request_are_declined(kind, dest, reason):
+async def test_other_kinds_of_request_are_declined():
     """What this origin does not serve gets an error reply that says so."""
     app = Greeter()
-    visit = await Visit(app, dest=dest, kind=kind).run()
+    visit = await Visit(app, dest=b"10.0.0.1:22", kind=RequestKind.TCP).run()
 
     assert visit.status == 502
-    assert reason in visit.stream.response.error
+    assert "TCP" in visit.stream.response.error
     assert (visit.body, visit.stream.complete) == (b"", True)
     assert app.scopes == []
     assert visit.done.status == 502
@@ -214,6 +207,160 @@ async def test_many_requests_share_one_origin():
                 stream.feed_eof()
 
     assert [bytes(stream.sent) for stream in reversed(streams)] == [b"%d" % n for n in range(50)]
+
+
+EVENTS = [(b"Content-Type", b"Text/Event-Stream; charset=utf-8")]
+
+
+def event_stream(headers=EVENTS, *, status=200):
+    """An app that sends one event and then waits for the visitor to leave."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    return app
+
+
+async def listen(origin, dest=b"/events", method="GET"):
+    """A visitor who takes one event and leaves."""
+    stream = Visit(None, method, dest).stream
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(origin.serve, stream, FACTS)
+        await stream.until(lambda: stream.sent)
+        stream.stop()
+
+
+def warnings(caplog):
+    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+async def test_an_event_stream_is_warned_of_once_per_route(caplog):
+    """Cloudflare holds back what answers a GET: one line for each path, however often it is."""
+    origin = AsgiOrigin(event_stream(), emit=lambda event: None)
+    origin.public_url = "https://four-words.trycloudflare.com"
+    for dest in (b"/events", b"/events?token=s3cret", b"/other", b"/events"):
+        await listen(origin, dest)
+
+    first, second = warnings(caplog)
+    assert first.startswith("GET /events answers with text/event-stream: Cloudflare holds")
+    assert second.startswith("GET /other ")
+    assert "s3cret" not in caplog.text
+
+
+async def test_other_streams_are_not_warned_of(caplog):
+    """A POST that answers with events is live, and other types are nobody's business."""
+    origin = AsgiOrigin(event_stream(), emit=lambda event: None)
+    await listen(origin, method="POST")
+    origin.app = event_stream([(b"content-type", b"text/plain")])
+    await listen(origin)
+    origin.app = event_stream([])
+    await listen(origin)
+
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://four-words.localhost:8123", False),
+        ("http://localhost:8123", False),
+        ("https://127.0.0.1:8443", False),
+        ("https://[::1]:8443", False),
+        ("https://localhost.example", True),
+        ("https://192.0.2.1", True),
+        (None, True),
+    ],
+)
+async def test_an_edge_on_this_machine_holds_nothing_back(url, warned, caplog):
+    """No warning where the URL leads to an embedded edge."""
+    origin = AsgiOrigin(event_stream(), emit=lambda event: None)
+    origin.public_url = url
+    await listen(origin)
+
+    assert bool(warnings(caplog)) is warned
+
+
+async def test_warnings_are_bounded(caplog):
+    """An app with a path per visitor is warned 256 times, and nothing is remembered beyond."""
+    origin = AsgiOrigin(event_stream(), emit=lambda event: None)
+    for number in range(300):
+        await listen(origin, b"/events/%d" % number)
+
+    assert len(warnings(caplog)) == 256
+
+
+# Draining
+
+
+async def test_draining_ends_an_event_stream():
+    """What was sent arrives whole, and the app sees the disconnect."""
+    visit = Visit(event_stream())
+    async with visit.running() as stream:
+        await stream.until(lambda: stream.sent)
+        await visit.origin.drain()
+        assert stream.complete
+
+    assert visit.body == b"data: 1\n\n"
+
+
+async def test_an_event_stream_that_begins_while_draining_ends_at_once():
+    """The visitor gets a head and an end, and comes back later as browsers do."""
+    visit = Visit(event_stream())
+    await visit.origin.drain()
+    with anyio.fail_after(5):
+        await visit.run()
+
+    assert (visit.status, visit.body) == (200, b"")
+    assert visit.stream.complete
+
+
+async def test_draining_leaves_other_answers_alone():
+    """A POST that streams events, and any other answer, is finished by its app."""
+    go = anyio.Event()
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": scope["state"]["h"]})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await go.wait()
+        await send({"type": "http.response.body", "body": b"b"})
+
+    visits = [Visit(app, "POST"), Visit(app, "GET")]
+    visits[0].origin.state["h"] = EVENTS
+    visits[1].origin.state["h"] = [(b"content-type", b"text/plain")]
+    async with visits[0].running() as one, visits[1].running() as two:
+        for visit in visits:
+            await visit.stream.until(lambda visit=visit: visit.stream.sent)
+            await visit.origin.drain()
+        assert not one.ended
+        assert not two.ended
+        go.set()
+
+    assert [visit.body for visit in visits] == [b"ab", b"ab"]
+
+
+async def test_an_event_stream_with_a_length_is_reset_when_draining(caplog):
+    """What promised more bytes than it sent must not pass for whole."""
+    visit = Visit(event_stream([*EVENTS, (b"content-length", b"100")]))
+    async with visit.running() as stream:
+        await stream.until(lambda: stream.sent)
+        await visit.origin.drain()
+
+    assert visit.stream.reset_code == 0
+    assert "shorter than Content-Length" in caplog.text
+
+
+async def test_draining_survives_a_visitor_who_left():
+    """A visitor who leaves in that moment costs the others nothing."""
+    visit = Visit(event_stream())
+    async with visit.running() as stream:
+        await stream.until(lambda: stream.sent)
+        stream.lose()
+        await visit.origin.drain()
+
+    assert visit.done.status == 200
 
 
 async def test_secrets_are_in_no_log_line(caplog):

@@ -153,6 +153,30 @@ async def test_less_than_the_length_is_a_disconnect(caplog):
     assert "shorter than its Content-Length" in caplog.text
 
 
+async def test_a_body_that_nobody_reads_harms_no_answer():
+    """The answer is whole, and the visitor got no credit for what was not read."""
+    visit = Visit(sends(start(413), body(b"too much")), "POST", body=bytes(100_000))
+    await visit.run()
+
+    assert (visit.status, visit.body, visit.stream.complete) == (413, b"too much", True)
+    assert visit.stream.consumed == 0
+
+
+async def test_expect_is_the_edges_business():
+    """The app sees the header and reads the body; no 100 goes out, since streams have one head."""
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.extend(scope["headers"])
+        await echo(scope, receive, send)
+
+    visit = Visit(app, "POST", headers=[(b"expect", b"100-continue")], body=b"abc")
+    await visit.run()
+
+    assert (b"expect", b"100-continue") in seen
+    assert (visit.status, visit.body) == (200, b"abc")
+
+
 async def test_credit_follows_what_the_app_asks_for():
     """Nothing is read ahead: an app that reads once takes one part, and an idle one nothing."""
     proceed = asyncio.Event()
@@ -659,8 +683,16 @@ async def test_what_comes_after_the_end_is_ignored_with_a_debug_line(caplog):
             "Expected ASGI message 'http.response.body', but got 'http.response.start'.",
         ),
         (
-            [start(), {"type": "http.response.pathsend", "path": "/x"}],
+            [{"type": "http.response.pathsend", "path": "/x"}],
+            "Expected ASGI message 'http.response.start', but got 'http.response.pathsend'.",
+        ),
+        (
+            [start(), body(b"x", True), {"type": "http.response.pathsend", "path": "/x"}],
             "Expected ASGI message 'http.response.body', but got 'http.response.pathsend'.",
+        ),
+        (
+            [start(), {"type": "http.response.debug", "info": {}}],
+            "Expected ASGI message 'http.response.body', but got 'http.response.debug'.",
         ),
         (
             [start(), {"type": "http.response.trailers"}],
@@ -686,6 +718,84 @@ async def test_messages_out_of_order_raise_into_the_app(messages, sentence):
         assert visit.status == 500
     else:
         assert visit.stream.reset_code == 0
+
+
+# Files
+
+
+def file_sent(path):
+    return {"type": "http.response.pathsend", "path": str(path)}
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_000_000])
+async def test_a_file_is_the_whole_body(tmp_path, size):
+    """`http.response.pathsend` sends what is in the file and ends the answer."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(250)) * (size // 250) + bytes(size % 250))
+    visit = await Visit(sends(start(), file_sent(path))).run()
+
+    assert visit.body == path.read_bytes()
+    assert visit.stream.complete
+    assert visit.done.sent == size
+
+
+async def test_a_file_goes_out_as_fast_as_it_is_taken(tmp_path):
+    """A slow visitor holds the reading back: no more than one part waits."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(2_000_000))
+    visit = Visit(sends(start(), file_sent(path)), manual=True, high_water=1000)
+    async with visit.running() as stream:
+        await stream.until(lambda: stream.sent)
+        await anyio.wait_all_tasks_blocked()
+        assert len(stream.sent) < 300_000
+        while not stream.ended:
+            stream.take()
+            await stream.until(lambda: stream.ended or len(stream.sent) > stream._taken)
+
+    assert len(visit.body) == 2_000_000
+
+
+@pytest.mark.parametrize(("length", "complete"), [(5, True), (10, True), (11, False)])
+async def test_a_file_is_held_to_its_length(tmp_path, length, complete, caplog):
+    """One that grew is cut, one that shrank resets the stream; both are logged."""
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    headers = [(b"content-length", b"%d" % length)]
+    visit = await Visit(sends(start(headers=headers), file_sent(path))).run()
+
+    assert visit.body == b"0123456789"[:length]
+    assert visit.stream.complete is complete
+    assert bool(caplog.records) is (length != 10)
+
+
+async def test_a_file_that_is_not_there_is_an_error_in_the_app(tmp_path, caplog):
+    """The head was sent, so the stream is reset; the log says which file."""
+    visit = await Visit(sends(start(), file_sent(tmp_path / "missing"))).run()
+
+    assert visit.stream.reset_code == 0
+    assert "missing" in caplog.text
+
+
+async def test_a_file_in_answer_to_head_is_not_read(tmp_path):
+    """HEAD gets the head."""
+    headers = [(b"content-length", b"5")]
+    visit = await Visit(sends(start(headers=headers), file_sent(tmp_path / "any")), "HEAD").run()
+
+    assert (visit.headers, visit.body) == (dict(headers), b"")
+    assert visit.stream.complete
+
+
+async def test_a_visitor_who_leaves_ends_the_reading(tmp_path, caplog):
+    """The rest of the file stays where it is, and the app is not disturbed."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(2_000_000))
+    visit = Visit(sends(start(), file_sent(path)), manual=True, high_water=1000)
+    async with visit.running() as stream:
+        await stream.until(lambda: stream.sent)
+        stream.stop()
+
+    assert len(visit.body) < 300_000
+    assert not caplog.records
 
 
 # The app's failures

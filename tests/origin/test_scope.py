@@ -11,6 +11,7 @@ from asgi_quicktunnel.origin.scope import (
     printable,
     read_fields,
     shown_path,
+    websocket_scope,
 )
 
 URL = "https://four-words.trycloudflare.com"
@@ -59,12 +60,13 @@ def test_a_request_becomes_the_scope_that_the_specification_describes():
         "server": ("four-words.trycloudflare.com", 443),
         "state": {},
         "extensions": {
+            "http.response.pathsend": {},
             "quicktunnel": {
                 "colo": "bog01",
                 "ray_id": "8d1f0e2b3c4d5e6f-LIS",
                 "country": "PT",
                 "conn_index": 1,
-            }
+            },
         },
         "asgi_quicktunnel": TunnelMark(1, "bog01", "8d1f0e2b3c4d5e6f-LIS", "PT"),
     }
@@ -330,6 +332,8 @@ def test_without_headers_of_the_edge_nothing_is_invented():
     [
         (b"http", b"https://h/", "http"),
         (b"HTTPS", b"http://h/", "https"),
+        (b"wss", b"http://h/", "https"),
+        (None, b"ws://h/", "http"),
         (b"gopher", b"http://h/", "http"),
         (b"https, http", b"http://h/", "http"),
         (None, b"http://h/", "http"),
@@ -343,6 +347,36 @@ def test_the_scheme_is_what_the_visitor_used(forwarded, dest, scheme):
     headers = [] if forwarded is None else [(b"x-forwarded-proto", forwarded)]
 
     assert scope_of(head(dest, headers=headers))["scheme"] == scheme
+
+
+@pytest.mark.parametrize("extension", ["tls", "http.response.early_hint", "http.response.debug",
+                                       "http.response.trailers", "http.response.push"])  # fmt: skip
+def test_what_can_not_be_honoured_is_not_offered(extension):
+    """No invented certificate facts, and nothing that a stream with one head can't carry."""
+    headers = [(b"te", b"trailers"), (b"x-forwarded-proto", b"https")]
+
+    assert extension not in scope_of(head(headers=headers))["extensions"]
+    assert extension not in websocket_scope(scope_of(head(headers=headers)))["extensions"]
+
+
+@pytest.mark.parametrize(
+    ("value", "subprotocols"),
+    [(b"", []), (b"a", ["a"]), (b" a ,,b,", ["a", "b"]), (b"\xff", ["\xff"])],
+)
+def test_subprotocols_are_those_that_are_offered(value, subprotocols):
+    """A list with commas, from each header in turn; without one there are none."""
+    headers = [(b"sec-websocket-protocol", value), (b"sec-websocket-protocol", b"last")]
+
+    assert websocket_scope(scope_of(head(headers=headers)))["subprotocols"] == [
+        *subprotocols, "last"
+    ]  # fmt: skip
+    assert websocket_scope(scope_of(head()))["subprotocols"] == []
+
+
+def test_a_websocket_of_another_method_is_refused():
+    """A handshake is a GET."""
+    with pytest.raises(RemoteProtocolError, match="GET"):
+        websocket_scope(scope_of(head(method="POST")))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ CLOSE = {"type": "websocket.close"}
 DENIED = {"type": "websocket.disconnect", "code": 1006, "reason": ""}
 LOST = DENIED
 QUIET = WebSocketSettings(ping_interval=None)
+HASTY = WebSocketSettings(ping_interval=None, close_timeout=0.01)
 
 
 def disconnect(code, reason=""):
@@ -949,6 +950,9 @@ async def test_a_broken_rule_is_a_disconnect_with_its_code(wire, code, caplog):
         talk.say("before")
         talk.stream.feed(wire + raw_frame(TEXT, b"after"))
         closed_with = await talk.hear_close()
+        assert not talk.stream.ended  # refusing what a visitor sends might cut the Close off
+        talk.stream.feed(bytes(100_000))
+        talk.stream.feed_eof()
 
     assert log[1:] == [
         {"type": "websocket.receive", "text": "before"}, disconnect(*closed_with)
@@ -964,7 +968,7 @@ async def test_a_broken_rule_is_a_disconnect_with_its_code(wire, code, caplog):
 async def test_a_silent_visitor_is_pinged_and_then_left():
     """Without a pong the visitor gets 1011, and the app is told."""
     log = Log()
-    settings = WebSocketSettings(ping_interval=0.01, ping_timeout=0.02)
+    settings = WebSocketSettings(ping_interval=0.01, ping_timeout=0.02, close_timeout=0.01)
     talk = Talk(listener(log), settings=settings)
     async with talk.open():
         await talk.stream.until(lambda: talk.stream.ended)
@@ -991,24 +995,23 @@ async def test_a_visitor_who_answers_pings_stays():
 
 async def test_a_visitor_who_never_reads_is_left():
     """A ping that can't even be sent counts; the stream is reset and the app's send returns."""
-    settings = WebSocketSettings(ping_interval=0.01, ping_timeout=0.01)
+    settings = WebSocketSettings(ping_interval=0.01, ping_timeout=0.01, close_timeout=0.01)
     raised = []
 
     async def app(scope, receive, send):
+        await receive()
         await send(ACCEPT)
         try:
             while True:
                 await send({"type": "websocket.send", "bytes": bytes(1000)})
         except OSError:
-            raised.append(True)
+            raised.append(await receive())
 
     talk = Talk(app, settings=settings, manual=True, high_water=500)
     async with talk.running() as stream:
-        await stream.until(lambda: len(stream.sent) > 1000 + 4 + 2)  # the message, a ping, a Close
-        stream.take()
-        await stream.until(lambda: stream.ended)
+        await stream.until(lambda: stream.reset_code is not None)
 
-    assert raised == [True]
+    assert raised == [disconnect(1011, "keepalive ping timeout")]
 
 
 # Draining
@@ -1020,12 +1023,41 @@ async def test_draining_closes_with_1012():
     talk = Talk(listener(log))
     async with talk.open():
         await anyio.wait_all_tasks_blocked()
-        await talk.origin.drain()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(talk.origin.drain)
+            assert await talk.hear_close() == (1012, "")
         assert talk.stream.ended
-        assert await talk.hear_close() == (1012, "")
 
     assert log[-1] == disconnect(1012)
     assert talk.stream.complete
+
+
+async def test_draining_does_not_wait_for_a_visitor_who_does_not_answer():
+    """Without a Close from the visitor the stream ends all the same."""
+    log = Log()
+    talk = Talk(listener(log), settings=HASTY)
+    async with talk.running() as stream:
+        await stream.until(lambda: stream.response)
+        await talk.origin.drain()
+        assert stream.complete
+
+    assert log[-1] == disconnect(1012)
+
+
+async def test_draining_resets_who_does_not_even_read():
+    """A Close that can't be sent ends in a reset, and the app's send returns."""
+    talk = Talk(None, settings=HASTY, manual=True, high_water=100)
+
+    async def app(scope, receive, send):
+        await send(ACCEPT)
+        await send({"type": "websocket.send", "bytes": bytes(1000)})
+
+    talk.origin.app = app
+    async with talk.running() as stream:
+        await stream.until(lambda: stream.sent)
+        await talk.origin.drain()
+
+    assert talk.stream.reset_code == 0
 
 
 async def test_a_websocket_accepted_while_draining_is_closed_at_once():
@@ -1059,18 +1091,22 @@ async def test_a_denial_goes_on_while_draining():
 
 
 async def test_a_close_under_way_ends_at_once_when_draining():
-    """Nobody waits for a visitor's Close any more; ours is not sent twice."""
-    talk = Talk(sends(ACCEPT, {**CLOSE, "code": 4000}))
-    async with talk.open():
-        await anyio.wait_all_tasks_blocked()
+    """Nobody waits long for a visitor's Close any more; ours is not sent twice."""
+    settings = WebSocketSettings(close_timeout=2)
+    talk = Talk(sends(ACCEPT, {**CLOSE, "code": 4000}), settings=settings)
+    async with talk.running() as stream:
+        await stream.until(lambda: stream.sent)
         await talk.origin.drain()
-        assert talk.stream.ended
-        assert await talk.hear_close() == (4000, "")
+        assert stream.complete
+    talk.visitor.accept(talk.stream.response.headers)
+    talk.visitor.receive(bytes(talk.stream.sent))
+
+    assert talk.visitor.closed_with == (4000, "")
 
 
 async def test_draining_twice_or_after_the_end_is_no_harm():
     """There is nothing more to say."""
-    talk = Talk(echo)
+    talk = Talk(echo, settings=HASTY)
     async with talk.open():
         await talk.origin.drain()
         await talk.origin.drain()
