@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import MutableMapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -33,8 +33,10 @@ from asgi_quicktunnel.events import (
 from asgi_quicktunnel.model import Credentials
 from asgi_quicktunnel.origin.asgi import AsgiOrigin
 from asgi_quicktunnel.origin.websocket_link import WebSocketSettings
+from asgi_quicktunnel.protocol.readiness import new_nonce
 from asgi_quicktunnel.protocol.registration import DEFAULT_FEATURES, ClientIdentity
 from asgi_quicktunnel.provisioning import request_tunnel
+from asgi_quicktunnel.readiness import ReadinessCheck
 from asgi_quicktunnel.reconnect import RenewalPolicy
 from asgi_quicktunnel.status import TunnelStatus
 from asgi_quicktunnel.supervisor import Supervisor, Transferred, TunnelUnknownError
@@ -134,6 +136,9 @@ class QuickTunnel:
         self._runner: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self._last_cause: QuickTunnelError | None = None
+        self._check: ReadinessCheck | None = None
+        self._announcing: asyncio.Task[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -305,11 +310,21 @@ class QuickTunnel:
             max_attempts=config.max_reconnect_attempts,
             renewal=self._renewal,
         )
-        alarm = asyncio.get_running_loop().call_later(config.handshake_timeout, self._on_late)
+        self._check = ReadinessCheck(
+            user_agent=config.user_agent,
+            nameservers=config.nameserver_entries,
+            ca_file=config.ca_file,
+        )
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.call_later(config.handshake_timeout, self._on_late)
         try:
             await self._supervisor.run()
         finally:
-            alarm.cancel()
+            self._alarm.cancel()
+            if self._announcing is not None:
+                announcing, self._announcing = self._announcing, None
+                announcing.cancel()
+                await asyncio.gather(announcing, return_exceptions=True)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Registered):
@@ -326,15 +341,31 @@ class QuickTunnel:
         self._tell_change(self._status.on_event(event, now=time.time()))
 
     def _on_registered(self) -> None:
-        """Announce the URL when the first connection of a tunnel is registered."""
+        """Have the URL announced once it works, when a tunnel's first connection is registered."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._url is None and self._announcing is None:
+            self._announcing = asyncio.get_running_loop().create_task(self._announce())
+
+    async def _announce(self) -> None:
+        """Prove that the URL works, or say why that can't be proved, and announce it."""
         assert self._credentials is not None
+        assert self._check is not None
         assert self._ready is not None
-        if self._url is not None:
-            return
-        self._url = self._credentials.url
-        logger.info("the app is public at %s", self._url)
+        url, nonce = self._credentials.url, new_nonce()
+        self._origin.readiness_nonce = nonce
+        try:
+            readiness = await self._check.wait_reachable(url, nonce)
+        finally:
+            self._origin.readiness_nonce = None
+        self._announcing = None
+        self._url = url
+        if readiness.is_proved:
+            logger.info("the app is public at %s", url)
+        else:
+            logger.warning("the app is public at %s, but that was %s", url, readiness)
         self._tell_change(self._status.on_announced(now=time.time()))
-        self._tell(TunnelReady(self._url))
+        self._tell(TunnelReady(url))
         if not self._ready.done():
             self._ready.set_result(None)
 
@@ -372,9 +403,8 @@ class QuickTunnel:
 
 def _own_options(config: TunnelConfig) -> dict[str, Any]:
     """What the embedded edge does not decide."""
-    return {
-        name: getattr(config, name) for name in ("user_agent", "handshake_timeout", "grace_period")
-    }
+    names = (field.name for field in fields(config))
+    return {name: getattr(config, name) for name in names if name not in _ADDRESSES}
 
 
 def _architecture() -> str:
@@ -383,6 +413,7 @@ def _architecture() -> str:
     return f"{platform.system().lower()}_{_MACHINES.get(machine, machine)}"
 
 
+_ADDRESSES = {"service_url", "edge", "ca_file", "nameservers", "edge_ip_version"}
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386"}
 _DIAL_TIMEOUT = 10.0  # s; protocol.md §4, the whole handshake
 _CONNECTOR_ID = uuid.uuid4()  # one per process; protocol.md §5.5

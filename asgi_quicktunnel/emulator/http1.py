@@ -221,8 +221,14 @@ async def _end_output(stream: ByteStream) -> bool:
             await stream.send_eof()
             return True
         await stream.unwrap()  # says it, and waits until the visitor says it too
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError, RuntimeError):
-        pass  # uvloop's word for a closed transport is RuntimeError
+    except (
+        anyio.BrokenResourceError,
+        anyio.ClosedResourceError,
+        anyio.EndOfStream,  # TLS that ends without a close_notify
+        OSError,
+        RuntimeError,  # uvloop's word for a closed transport
+    ):
+        pass
     return False
 
 

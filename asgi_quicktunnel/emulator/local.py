@@ -28,11 +28,13 @@ from asgi_quicktunnel.emulator.exchange import FinPolicy
 from asgi_quicktunnel.emulator.faults import Faults
 from asgi_quicktunnel.emulator.front import VISITOR_ADDRESS, Front, FrontSettings
 from asgi_quicktunnel.emulator.listen import serve_tcp
+from asgi_quicktunnel.emulator.names import DOMAIN
 from asgi_quicktunnel.emulator.quic_edge import COLOS, QuicEdge
 from asgi_quicktunnel.emulator.registrar import Registrar
 from asgi_quicktunnel.emulator.tunnels import Tunnel, Tunnels
 from asgi_quicktunnel.emulator.violations import Violations
 from asgi_quicktunnel.emulator.visitor_tls import VisitorTls
+from asgi_quicktunnel.emulator.zone import Host, Zone
 from asgi_quicktunnel.errors import ConfigError, LocalProtocolError
 from asgi_quicktunnel.transport.engine import ServerSettings
 from asgi_quicktunnel.transport.engine_aioquic import AioquicAcceptor
@@ -55,6 +57,9 @@ class LocalEdge:
         host: address to bind, or "localhost" for the front on both loopback addresses.
         port: of the public front, 0 for any.
         visitor_address: who visitors from this machine are said to be (Cf-Connecting-Ip).
+        domain: what the names stand under. Any but "localhost" gets an authoritative nameserver of
+            its own (`zone`), which alone knows the names and publishes them as the real one does.
+        publish_delay: seconds from a tunnel's first registration until its name exists there.
 
     Attributes:
         tunnels: everything that was handed out, by name.
@@ -75,9 +80,11 @@ class LocalEdge:
         host: str = "127.0.0.1",
         port: int = 0,
         visitor_address: str = VISITOR_ADDRESS,
+        domain: str = DOMAIN,
+        publish_delay: float = 0.0,
     ) -> None:
         _check(edges=edges, fin=fin, max_in_flight=max_in_flight, host=host)
-        self.tunnels: Tunnels = Tunnels(changes := Changes())
+        self.tunnels: Tunnels = Tunnels(changes := Changes(), domain=domain)
         self.violations = Violations()
         self.faults = Faults()
         self._changes = changes
@@ -86,6 +93,8 @@ class LocalEdge:
         self._settings = FrontSettings(fin, max_in_flight, visitor_address, COLOS[0])
         self._host = host
         self._port = port
+        self._domain = domain
+        self._publish_delay = publish_delay
         self._api = ServiceApi(self._create_tunnel, self.faults)
         self._connections: deque[EdgeConnection] = deque(maxlen=KEPT)
         self._stopping = asyncio.Event()
@@ -122,6 +131,11 @@ class LocalEdge:
         """What was asked of the service, oldest first; the last 1,000."""
         return tuple(self._api.requests)
 
+    @property
+    def zone(self) -> Zone | None:
+        """The nameserver of `domain`; None for "localhost", which needs none."""
+        return self._started.zone
+
     def config(self, **options: Any) -> TunnelConfig:
         """The options that point a connector here, and others.
 
@@ -133,6 +147,8 @@ class LocalEdge:
             "edge": ",".join(self.edge_addresses),
             "ca_file": self.ca_file,
         }
+        if self.zone is not None:
+            addresses["nameservers"] = _authority(self._ip, self.zone.port)
         return TunnelConfig(**{**addresses, **options})
 
     def url_for(self, path: str = "/", *, tunnel: Tunnel | None = None) -> str:
@@ -148,7 +164,7 @@ class LocalEdge:
 
     def httpx_client(self, **options: Any) -> httpx.AsyncClient:
         """A visitor; see `visitor_client`."""
-        return visitor_client(self.address, self.ca_file, **options)
+        return visitor_client(self.address, self.ca_file, domain=self._domain, **options)
 
     async def wait_registered(self, count: int = 1) -> Tunnel:
         """Wait until a tunnel has this many registered connections; which tunnel that is."""
@@ -217,7 +233,7 @@ class LocalEdge:
         ca_file = stack.enter_context(_private_file(authority.certificate))
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
-        front = Front(self.tunnels, VisitorTls(authority), self._settings)
+        front = Front(self.tunnels, VisitorTls(authority, domain=self._domain), self._settings)
         front_port = await serve_tcp(self._host, self._port, front.handle, tasks)
         service_port = await serve_tcp(self._bind, 0, self._api.handle, tasks)
         background = Background()
@@ -238,7 +254,18 @@ class LocalEdge:
             stack.callback(edge.close)
             await edge.start()
             edges.append(edge)
-        return _Running(service_port, front_port, tuple(edges), ca_file)
+        zone = None
+        if self._domain != DOMAIN:
+            zone = Zone(self._bind, self._domain, self._find, delay=self._publish_delay)
+            await zone.start()
+            stack.callback(zone.close)
+        return _Running(service_port, front_port, tuple(edges), ca_file, zone)
+
+    def _find(self, name: str) -> Host | None:
+        tunnel = self.tunnels.get(name)
+        if tunnel is None or tunnel.registered_at is None or not tunnel.serving:
+            return None
+        return Host((self._ip,), tunnel.registered_at)
 
     def _create_tunnel(self) -> Tunnel:
         return self.tunnels.create(scheme=self._scheme, port=self._started.front_port)
@@ -268,6 +295,7 @@ class _Running:
     front_port: int
     edges: tuple[QuicEdge, ...]
     ca_file: Path
+    zone: Zone | None
 
 
 def _check(*, edges: int, fin: str, max_in_flight: int, host: str) -> None:

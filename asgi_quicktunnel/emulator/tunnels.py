@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from uuid import UUID, uuid4
 
@@ -22,12 +23,14 @@ class Tunnel:
         credentials: what the connector was given.
         name: the public host name, without scheme and port.
         in_flight: requests being answered now.
+        registered_at: when a connection was first registered, on `time.monotonic`, or None.
     """
 
     def __init__(self, credentials: Credentials, name: str, changes: Changes) -> None:
         self.credentials = credentials
         self.name = name
         self.in_flight = 0
+        self.registered_at: float | None = None
         self._serving: list[Serving] = []
         self._turn = 0
         self._changes = changes
@@ -45,6 +48,8 @@ class Tunnel:
     def register(self, connection: Serving) -> None:
         """Send this connection its share of the requests from now on."""
         self._serving.append(connection)
+        if self.registered_at is None:
+            self.registered_at = time.monotonic()
         self._changes.notify()
 
     def withdraw(self, connection: Serving) -> None:
@@ -62,9 +67,16 @@ class Tunnel:
 
 
 class Tunnels(Mapping[str, Tunnel]):
-    """Every tunnel by its name, oldest first."""
+    """Every tunnel by its name, oldest first; the names stand under `domain`."""
 
-    def __init__(self, changes: Changes, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        changes: Changes,
+        rng: random.Random | None = None,
+        *,
+        domain: str = DOMAIN,
+    ) -> None:
+        self._domain = domain
         self._by_name: dict[str, Tunnel] = {}
         self._by_id: dict[UUID, Tunnel] = {}
         self._rng = rng or secrets.SystemRandom()
@@ -72,7 +84,7 @@ class Tunnels(Mapping[str, Tunnel]):
 
     def create(self, *, scheme: str, port: int) -> Tunnel:
         """Hand out a new tunnel; its URL has this scheme and port."""
-        name = f"{words(self._rng)}.{DOMAIN}"
+        name = f"{words(self._rng)}.{self._domain}"
         credentials = Credentials(
             tunnel_id=uuid4(),
             account_tag=secrets.token_hex(16),

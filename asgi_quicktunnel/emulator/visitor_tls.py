@@ -1,4 +1,4 @@
-"""TLS towards visitors: a certificate for every name under .localhost."""
+"""TLS towards visitors: a certificate for every name that is handed out."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ __all__ = ["VisitorTls"]
 
 
 class VisitorTls:
-    """A server's TLS context that answers to any `<name>.localhost`.
+    """A server's TLS context that answers to any name under one domain.
 
     One wildcard would not do: OpenSSL and curl accept no `*.localhost` (they want two dots in a
     pattern), so each name gets its certificate when a visitor first asks for it.
 
     Args:
         authority: signs the certificates.
+        domain: such as "localhost".
         remembered: names whose certificates are kept; visitors choose them, so memory is bounded.
 
     Attributes:
@@ -27,17 +28,20 @@ class VisitorTls:
             `localhost` and the loopback addresses.
     """
 
-    def __init__(self, authority: Authority, *, remembered: int = 256) -> None:
+    def __init__(
+        self, authority: Authority, *, domain: str = DOMAIN, remembered: int = 256
+    ) -> None:
+        self._suffix = f".{domain}"
         self._authority = authority
         self._remembered = remembered
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self.context = self._context_for(DOMAIN, "127.0.0.1", "::1")
+        self.context = self._context_for("localhost", "127.0.0.1", "::1")
         self.context.sni_callback = self._on_server_name
 
     def _on_server_name(
         self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext
     ) -> None:
-        if name is None or not name.lower().endswith(f".{DOMAIN}"):
+        if name is None or not name.lower().endswith(self._suffix):
             return
         name = name.lower()
         context = self._contexts.get(name)
