@@ -110,6 +110,10 @@ class TunnelConfig:
             return ()
         return tuple(_ip_and_port(entry.strip()) for entry in self.nameservers.split(","))
 
+    def is_given(self, option: str) -> bool:
+        """Whether somebody chose this option, by keyword, config or environment."""
+        return option in self._given
+
     def is_enabled(self, environ: Mapping[str, str]) -> bool:
         """Whether a tunnel should run at all."""
         if self.enabled is None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import platform
+import sys
 import time
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -230,7 +233,7 @@ class QuickTunnel:
             return
         try:
             if self._supervisor is not None:
-                await self._supervisor.drain(self.config.grace_period)
+                await self._supervisor.drain(self._grace_period)
         finally:
             runner.cancel()
             await asyncio.gather(runner, return_exceptions=True)
@@ -238,6 +241,14 @@ class QuickTunnel:
             self._tell_change(self._status.on_stopped(now=time.time()))
             if self._ready is not None and not self._ready.done():
                 self._ready.cancel()
+
+    @property
+    def _grace_period(self) -> float:
+        """Who reloads wants the next process soon, unless told otherwise (design.md §4)."""
+        grace_period = self.config.grace_period
+        if self.config.is_given("grace_period") or not _is_reloading(sys.argv):
+            return grace_period
+        return min(grace_period, _RELOAD_GRACE)
 
     async def _run(self) -> None:
         config = self.config
@@ -407,6 +418,15 @@ def _own_options(config: TunnelConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names if name not in _ADDRESSES}
 
 
+def _is_reloading(argv: Sequence[str]) -> bool:
+    """Whether a server's reloader runs this process; children inherit its command line."""
+    if multiprocessing.parent_process() is None:
+        return False
+    return "--reload" in argv or (
+        Path(argv[0]).name == "fastapi" and "dev" in argv and "--no-reload" not in argv
+    )
+
+
 def _architecture() -> str:
     """Operating system and processor, named as the edge knows them: "linux_amd64"."""
     machine = platform.machine().lower()
@@ -415,5 +435,6 @@ def _architecture() -> str:
 
 _ADDRESSES = {"service_url", "edge", "ca_file", "nameservers", "edge_ip_version"}
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386"}
+_RELOAD_GRACE = 1.0  # s
 _DIAL_TIMEOUT = 10.0  # s; protocol.md §4, the whole handshake
 _CONNECTOR_ID = uuid.uuid4()  # one per process; protocol.md §5.5
