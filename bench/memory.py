@@ -16,6 +16,8 @@ import os
 import sys
 import time
 
+sys.path.pop(0)  # this folder: its websockets.py would hide the library of that name
+
 from asgi_quicktunnel import QuickTunnel, TunnelConfig
 from asgi_quicktunnel.emulator import LocalEdge
 
