@@ -46,7 +46,13 @@ def demo(check: bool, port: int) -> None:
 def edge(port: int, tls: bool, fin: Literal["held", "early"]) -> None:
     """Run the embedded edge alone, for connectors in other processes. Ends at Ctrl-C."""
     _configure_logging()
-    sys.exit(_run(lambda: _serve_edge(port=port, tls=tls, fin=fin)))
+    try:
+        status = _run(lambda: _serve_edge(port=port, tls=tls, fin=fin))
+    except OSError as exc:
+        reason = exc.strerror or exc
+        click.echo(f"error: port {port} can't be used ({reason}); --port takes another", err=True)
+        status = 1
+    sys.exit(status)
 
 
 async def _serve_edge(*, port: int, tls: bool, fin: Literal["held", "early"]) -> int:

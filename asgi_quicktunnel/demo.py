@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def _load_example(edge: LocalEdge) -> QuickTunnelASGI:
         QUICKTUNNEL_EDGE=config.edge or "",
         QUICKTUNNEL_CA_FILE=config.ca_file or "",
         QUICKTUNNEL_STRICT="1",
+        QUICKTUNNEL_GRACE_PERIOD=str(_GRACE_PERIOD),
     )
     spec = importlib.util.spec_from_file_location("asgi_quicktunnel_demo", path)
     assert spec is not None
@@ -79,20 +81,29 @@ def _load_example(edge: LocalEdge) -> QuickTunnelASGI:
 
 @contextlib.asynccontextmanager
 async def _serving(app: QuickTunnelASGI, port: int) -> AsyncIterator[tuple[uvicorn.Server, str]]:
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning")
+    listener = _listen(port)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE_PERIOD)
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:
             if serving.done():
                 raise DemoError("uvicorn could not start the example app; its log says why")
             await asyncio.sleep(_POLL)
-        local_port = server.servers[0].sockets[0].getsockname()[1]
-        yield server, f"http://127.0.0.1:{local_port}"
+        yield server, f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
             await serving
+        listener.close()
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as exc:
+        reason = exc.strerror or exc
+        raise DemoError(f"port {port} can't be used ({reason}); --port takes another") from exc
 
 
 async def _public_url(app: QuickTunnelASGI) -> str:
@@ -129,6 +140,7 @@ async def _check(edge: LocalEdge, public_url: str, say: Say) -> int:
     return 0 if good and same else 1
 
 
+_GRACE_PERIOD = 1  # s; who ends a demo wants it ended
 _POLL = 0.05  # s; uvicorn tells of its start and its end by attributes alone
 _EXAMPLES = (
     Path(__file__).parent / "_examples" / "fastapi" / "main.py",  # installed
