@@ -12,7 +12,7 @@ import pytest
 
 from asgi_quicktunnel.config import PACKAGE_VERSION
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def start(*arguments, **environ):

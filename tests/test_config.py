@@ -38,6 +38,9 @@ def test_defaults():
         "handshake_timeout": 30.0,
         "grace_period": 30.0,
         "diagnostics_path": "/_quicktunnel",
+        "websocket_ping_interval": 20.0,
+        "websocket_ping_timeout": 20.0,
+        "websocket_max_message_size": 16 << 20,
     }
 
 
@@ -130,6 +133,9 @@ def test_it_can_not_be_changed():
             ["", "/", "x", "x/y", "/x/", "//x", "/x?y", "/x#y", "/%78", "/x y", "/x//y", "/x/../y",
              "/{x}", "/é", 7],
         ),
+        ("websocket_ping_interval", [0, -1, 3601, float("nan"), "20", True]),
+        ("websocket_ping_timeout", [0, -1, 3601, float("inf"), "20", False]),
+        ("websocket_max_message_size", [0, -1, (1 << 30) + 1, 1.5, "16", True, None]),
     ],
 )  # fmt: skip
 def test_a_value_that_can_not_be_used_is_named(option, values):
@@ -170,6 +176,12 @@ def test_a_config_error_is_a_value_error():
         ("grace_period", 0),
         ("diagnostics_path", None),
         ("diagnostics_path", "/debug/tunnel"),
+        ("websocket_ping_interval", None),
+        ("websocket_ping_interval", 0.1),
+        ("websocket_ping_timeout", None),
+        ("websocket_ping_timeout", 3600),
+        ("websocket_max_message_size", 1),
+        ("websocket_max_message_size", 1 << 30),
     ],
 )
 def test_values_at_the_edge_of_what_is_allowed(option, value):
@@ -236,6 +248,9 @@ def environment(pem):
         "edge_ip_version": ("6", 6),
         "grace_period": ("2.5", 2.5),
         "diagnostics_path": ("/d", "/d"),
+        "websocket_ping_interval": ("2.5", 2.5),
+        "websocket_ping_timeout": ("7", 7.0),
+        "websocket_max_message_size": ("1024", 1024),
     }
 
 
@@ -266,10 +281,13 @@ def test_an_empty_variable_means_none_where_none_is_possible():
             "QUICKTUNNEL_EDGE",
             "QUICKTUNNEL_NAMESERVERS",
             "QUICKTUNNEL_CA_FILE",
+            "QUICKTUNNEL_WEBSOCKET_PING_INTERVAL",
+            "QUICKTUNNEL_WEBSOCKET_PING_TIMEOUT",
         ),
         "",
     )
     config = TunnelConfig.from_env(environ)
+    assert config.websocket_ping_interval is config.websocket_ping_timeout is None
     assert config.diagnostics_path is config.edge is config.nameservers is config.ca_file is None
 
 
@@ -287,6 +305,10 @@ def test_an_empty_variable_means_none_where_none_is_possible():
         ("grace_period", "soon"),
         ("grace_period", "-1"),
         ("diagnostics_path", "x"),
+        ("websocket_ping_interval", "often"),
+        ("websocket_ping_timeout", "0"),
+        ("websocket_max_message_size", "16 MiB"),
+        ("websocket_max_message_size", "1.5"),
     ],
 )
 def test_a_variable_that_can_not_be_used_is_named(option, text):

@@ -45,6 +45,7 @@ LIBRARIES = {
     "capnp": ("protocol/",),
     "dns": ("discovery.py", "readiness/", "emulator/zone.py"),
     "uvicorn": ("demo.py",),
+    "websockets": ("protocol/",),
 }
 
 # The public face is above everything: nobody inside imports from it.

@@ -208,12 +208,8 @@ class Answer:
             logger.error("Response content shorter than Content-Length: stream reset.")
             self.give_up()
             return
-        try:
-            await self._stream.send_eof()
-        except _GONE:
-            self.give_up()
-        else:
-            self._end()
+        await self._stream.send_eof()
+        self._end()
 
     def _end(self) -> None:
         if self._over:

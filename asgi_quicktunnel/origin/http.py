@@ -80,10 +80,9 @@ class HttpCycle:
                 message = await self._receive_body()
             if message is not None:
                 return message
-        if not self._answer.is_over:
-            if self._watcher is None:
-                self._watcher = asyncio.create_task(self._watch())
-            await self._answer.wait_over()
+        if self._watcher is None and not self._answer.is_over:
+            self._watcher = asyncio.create_task(self._watch())
+        await self._answer.wait_over()
         return {"type": "http.disconnect"}
 
     async def _receive_body(self) -> Message | None:

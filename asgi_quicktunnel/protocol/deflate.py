@@ -34,17 +34,15 @@ class DeflateFactory(ServerExtensionFactory):
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> tuple[list[ExtensionParameter], Extension]:
         """The parameters for the answer, and the extension; NegotiationError declines."""
-        try:
-            answer, agreed = self._negotiator.process_request_params(params, accepted_extensions)
-        except ValueError as exc:  # of zlib, which older releases ask for a window of 8 bits
-            raise NegotiationError(str(exc)) from exc
+        if ("server_max_window_bits", "8") in params:  # older releases ask zlib, which fails
+            raise NegotiationError("zlib has no raw deflate with a window of 8 bits")
+        answer, agreed = self._negotiator.process_request_params(params, accepted_extensions)
         return answer, _Deflate(agreed)
 
 
 class _Agreed(Protocol):
     """What was negotiated; "remote" is the visitor (RFC 7692 §7.1)."""
 
-    remote_no_context_takeover: bool
     local_no_context_takeover: bool
     remote_max_window_bits: int
     local_max_window_bits: int
@@ -56,7 +54,6 @@ class _Deflate(Extension):
     name = DeflateFactory.name
 
     def __init__(self, agreed: _Agreed) -> None:
-        self._keeps_decompressor = not agreed.remote_no_context_takeover
         self._keeps_compressor = not agreed.local_no_context_takeover
         self._remote_bits = agreed.remote_max_window_bits
         self._local_bits = agreed.local_max_window_bits
@@ -83,8 +80,6 @@ class _Deflate(Extension):
         data = self._inflate(bytes(frame.data) + (_SYNC_TAIL if frame.fin else b""), max_size + 1)
         if len(data) > max_size:
             raise PayloadTooBig(None, max_size)
-        if frame.fin and not self._keeps_decompressor:
-            self._decompressor = None
         return Frame(frame.opcode, data, frame.fin, False, frame.rsv2, frame.rsv3)
 
     def encode(self, frame: Frame) -> Frame:

@@ -6,7 +6,7 @@ import html
 from collections import deque
 from collections.abc import AsyncIterator
 from tempfile import SpooledTemporaryFile
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import (
     BackgroundTasks,
@@ -45,6 +45,11 @@ PAGE = """<!doctype html>
 """
 
 
+def content(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """What the documentation says of an answer that is not JSON."""
+    return {200: {"content": {media_type: {}}}}
+
+
 @app.head("/", response_class=HTMLResponse, include_in_schema=False)
 @app.get("/", response_class=HTMLResponse)
 async def index(request: Request) -> str:
@@ -64,7 +69,7 @@ async def hello(name: str, request: Request) -> dict[str, str]:
     return {"hello": name, "url": str(request.url)}
 
 
-@app.post("/echo")
+@app.post("/echo", response_class=StreamingResponse, responses=content("*/*"))
 async def echo(request: Request) -> StreamingResponse:
     """Take a body of any size, then stream it back: 1 MiB of memory, the rest on disk."""
     body = UploadFile(SpooledTemporaryFile(max_size=1 << 20))  # noqa: SIM115  # closed below
@@ -98,8 +103,8 @@ async def upload(file: Annotated[UploadFile, File()]) -> dict[str, str | int | N
     return {"name": file.filename, "size": size, "sha256": digest.hexdigest()}
 
 
-@app.get("/events")
-@app.post("/events")
+@app.get("/events", response_class=StreamingResponse, responses=content("text/event-stream"))
+@app.post("/events", response_class=StreamingResponse, responses=content("text/event-stream"))
 async def events(count: Annotated[int, Query(ge=1, le=60)] = 5) -> StreamingResponse:
     """Stream one event a second. Cloudflare holds a GET back until its end, a POST is live."""
 
@@ -119,7 +124,7 @@ async def take_note(text: str, tasks: BackgroundTasks) -> dict[str, str]:
     return {"accepted": text}
 
 
-@app.get("/notes/{number}")
+@app.get("/notes/{number}", responses={404: {"description": "There are fewer notes"}})
 async def read_note(number: int) -> dict[str, str]:
     """One of the last hundred notes, counted from 0."""
     if not 0 <= number < len(notes):

@@ -11,7 +11,7 @@ from tests_support.client_site import make_site
 from tests_support.programs import find_program, unavailable
 from tests_support.tunnelled import tunnelled
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 # Chromium's own business with its maker's hosts has no place in a test.
 QUIET = (
@@ -88,15 +88,14 @@ async def test_a_form_is_posted_by_its_button(tmp_path):
     content = os.urandom(200_000)
     photo = tmp_path / "photo.bin"
     photo.write_bytes(content)
-    async with tunnelled(make_site()) as (_, tunnel, _):
-        async with browsing() as page:
-            await page.goto(tunnel.url + "/")
-            await page.fill("input[name=name]", "Ada")
-            await page.set_input_files("input[name=file]", photo)
-            await page.click("button")
-            await page.wait_for_url("**/form")
-            assert page.url == tunnel.url + "/form"
-            fields = json.loads(await page.inner_text("body"))
+    async with tunnelled(make_site()) as (_, tunnel, _), browsing() as page:
+        await page.goto(tunnel.url + "/")
+        await page.fill("input[name=name]", "Ada")
+        await page.set_input_files("input[name=file]", photo)
+        await page.click("button")
+        await page.wait_for_url("**/form")
+        assert page.url == tunnel.url + "/form"
+        fields = json.loads(await page.inner_text("body"))
 
     assert fields["name"] == "Ada"
     assert fields["file"]["filename"] == "photo.bin"
@@ -105,11 +104,10 @@ async def test_a_form_is_posted_by_its_button(tmp_path):
 
 async def test_parts_of_an_answer_arrive_one_by_one():
     """A page reads each part of a streamed answer before it asks for the next one."""
-    async with tunnelled(make_site()) as (_, tunnel, _):
-        async with browsing() as page:
-            await page.goto(tunnel.url + "/")
-            ticks = await page.evaluate(
-                """async () => {
+    async with tunnelled(make_site()) as (_, tunnel, _), browsing() as page:
+        await page.goto(tunnel.url + "/")
+        ticks = await page.evaluate(
+            """async () => {
                     const reader = (await fetch('/ticks')).body.getReader()
                     const decoder = new TextDecoder()
                     const ticks = []
@@ -120,16 +118,15 @@ async def test_parts_of_an_answer_arrive_one_by_one():
                         await fetch('/tick', {method: 'POST'})
                     }
                 }"""
-            )
+        )
     assert ticks == ["tick 0\n", "tick 1\n", "tick 2\n"]
 
 
 async def test_leaving_the_page_ends_its_websocket():
     """A visitor that navigates away is a disconnect for the app."""
     site = make_site()
-    async with tunnelled(site) as (_, tunnel, _):
-        async with browsing() as page:
-            await page.goto(tunnel.url + "/")
-            await page.wait_for_function("document.title === 'talking'")
-            await page.goto(tunnel.url + "/facts")
-            assert await site.state.left.get() == 1001  # RFC 6455 §7.4.1: going away
+    async with tunnelled(site) as (_, tunnel, _), browsing() as page:
+        await page.goto(tunnel.url + "/")
+        await page.wait_for_function("document.title === 'talking'")
+        await page.goto(tunnel.url + "/facts")
+        assert await site.state.left.get() == 1001  # RFC 6455 §7.4.1: going away

@@ -30,7 +30,7 @@ async def _flags_for(node, needs):
         except AssertionError:
             continue  # a flag that this Node does not know
     version = (await run_program(node, "--version")).decode().strip()
-    unavailable("node", f"Node {version} has no {needs}")
+    return unavailable("node", f"Node {version} has no {needs}")
 
 
 async def test_fetch():

@@ -56,26 +56,23 @@ async def test_a_subprotocol_is_chosen():
 
 async def test_a_fragmented_message_is_one_message():
     """A message sent in fragments comes back whole."""
-    async with tunnelled(make_site()) as (edge, tunnel, _):
-        async with visit(edge, tunnel) as socket:
-            await socket.send(["one", "", "two", "three"])
-            assert await socket.recv() == "onetwothree"
+    async with tunnelled(make_site()) as (edge, tunnel, _), visit(edge, tunnel) as socket:
+        await socket.send(["one", "", "two", "three"])
+        assert await socket.recv() == "onetwothree"
 
 
 async def test_pings_are_answered():
     """A ping gets its pong."""
-    async with tunnelled(make_site()) as (edge, tunnel, _):
-        async with visit(edge, tunnel) as socket:
-            assert await (await socket.ping(b"are you there")) >= 0
+    async with tunnelled(make_site()) as (edge, tunnel, _), visit(edge, tunnel) as socket:
+        assert await (await socket.ping(b"are you there")) >= 0
 
 
 async def test_the_app_closes_with_its_own_code():
     """Code and reason of the app's close reach the visitor."""
-    async with tunnelled(make_site()) as (edge, tunnel, _):
-        async with visit(edge, tunnel) as socket:
-            await socket.send("bye")
-            with pytest.raises(websockets.ConnectionClosedError) as closed:
-                await socket.recv()
+    async with tunnelled(make_site()) as (edge, tunnel, _), visit(edge, tunnel) as socket:
+        await socket.send("bye")
+        with pytest.raises(websockets.ConnectionClosedError) as closed:
+            await socket.recv()
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "as you wish")
 
 

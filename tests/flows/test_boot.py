@@ -15,7 +15,7 @@ from asgi_quicktunnel.emulator.faults import ProvisioningFault
 from tests_support.lifespan_server import LifespanServer
 from tests_support.server_process import ServerProcess, environment
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SERVERS = ["uvicorn", "uvicorn on uvloop", "hypercorn", "hypercorn with a worker", "granian"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from asgi_quicktunnel.emulator import LocalEdge
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 BEGIN = """
 import asyncio, multiprocessing, sys, time

@@ -13,7 +13,7 @@ from asgi_quicktunnel.emulator import LocalEdge
 from tests_support.dap import DapClient
 from tests_support.served import served, uvicorn
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 APP = uvicorn("tests_support.blocking_app:app")
 
 
@@ -33,10 +33,10 @@ async def assert_survives(edge, visitor, path, answer, seconds):
 
 
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(8, id="8 s"), pytest.param(60, id="60 s", marks=pytest.mark.slow)]
+    ("loop", "seconds"),
+    [("asyncio", 8), ("uvloop", 8), pytest.param("asyncio", 60, marks=pytest.mark.slow)],
 )
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_a_sleeping_app_keeps_its_connection(seconds, loop):
+async def test_a_sleeping_app_keeps_its_connection(loop, seconds):
     """`time.sleep` in an async handler loses nothing: same connection, every answer."""
     with anyio.fail_after(seconds + 30):
         async with (

@@ -11,7 +11,7 @@ from asgi_quicktunnel.emulator.faults import RegistrationFault
 from asgi_quicktunnel.events import StateChanged, TunnelReady, TunnelState
 from asgi_quicktunnel.reconnect import RenewalPolicy
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def app(scope, receive, send):

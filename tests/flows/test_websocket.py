@@ -7,12 +7,17 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
+from asgi_quicktunnel import QuickTunnel
+from asgi_quicktunnel.emulator import LocalEdge
 from asgi_quicktunnel.errors import StreamReset
 from asgi_quicktunnel.model import RequestHead, RequestKind
 from asgi_quicktunnel.protocol.datastream import AnswerReader, encode_request
 
 from tests_support.raw_edge import connected
+from tests_support.tunnelled import tunnelled
 from tests_support.websocket_visitor import (
     BINARY,
     CLOSE,
@@ -229,6 +234,7 @@ async def test_a_broken_rule_costs_one_websocket(what):
         assert await app.ends.get() == closed_with
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deflate", [None, True], ids=["plain", "deflate"])
 @pytest.mark.parametrize("content", ["zeros", "noise"])
 async def test_sixteen_mib_pass_and_one_byte_more_closes_with_1009(deflate, content):
@@ -362,3 +368,88 @@ async def test_a_denial_arrives_as_an_answer():
         headers = VisitorSocket().handshake
         head, body = await edge.ask("/ws", headers=headers, end=False, kind=RequestKind.WEBSOCKET)
         assert (head.status, list(head.headers), body) == (401, [(b"a", b"1")], b"who are you")
+
+
+def visit(edge, tunnel, **options):
+    """A WebSocket to the tunnel; its name is looked up by nobody."""
+    host, port = edge.address
+    uri = tunnel.url.replace("http", "ws", 1)
+    return connect(uri, host=host, port=port, proxy=None, **options)
+
+
+async def test_the_limit_is_an_option():
+    """`websocket_max_message_size` is what a message may have, to the byte."""
+    async with (
+        tunnelled(Echo(), websocket_max_message_size=10) as (edge, tunnel, _),
+        visit(edge, tunnel) as socket,
+    ):
+        await socket.send("x" * 10)
+        assert await socket.recv() == "x" * 10
+        await socket.send("x" * 11)
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+        assert closed.value.rcvd.code == 1009
+
+
+async def test_the_pings_are_an_option():
+    """A visitor who answers no ping gets 1011 after the times that the options say."""
+    options = {"websocket_ping_interval": 0.1, "websocket_ping_timeout": 0.1}
+    async with tunnelled(Echo(), **options) as (edge, tunnel, _):
+        visitor = VisitorSocket(uri=tunnel.url.replace("http", "ws", 1))
+        reader, writer = await asyncio.open_connection(*edge.address)
+        fields = "".join(f"{name}: {value}\r\n" for name, value in visitor.fields)
+        writer.write(f"GET /ws HTTP/1.1\r\n{fields}\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ")
+        while data := await reader.read(1000):
+            visitor.receive(data)
+        assert visitor.pings
+        assert visitor.closed_with == (1011, "keepalive ping timeout")
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_tunnel_that_closes_says_so_to_whoever_would_stay():
+    """At shutdown WebSockets get 1012, event-streams end whole, and an answer is finished."""
+    begun = asyncio.Semaphore(0)
+    go = asyncio.Event()
+
+    async def app(scope, receive, send):
+        if scope["type"] == "websocket":
+            await Echo()(scope, receive, send)
+            return
+        kind = b"text/event-stream" if scope["path"] == "/events" else b"text/plain"
+        headers = [(b"content-type", kind)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+        begun.release()
+        await go.wait()
+        await send({"type": "http.response.body", "body": b"the rest"})
+
+    answers = {}
+    ended = {"/events": asyncio.Event(), "/file": asyncio.Event()}
+
+    async def read(client, path):
+        answers[path] = (await client.get(path)).text
+        ended[path].set()
+
+    async with (
+        LocalEdge() as edge,
+        QuickTunnel(app, edge.config(ha_connections=1)) as tunnel,
+        edge.httpx_client(base_url=tunnel.url) as client,
+        visit(edge, tunnel) as socket,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(read, client, "/events")
+        tasks.start_soon(read, client, "/file")
+        await begun.acquire()
+        await begun.acquire()
+        tasks.start_soon(tunnel.aclose)
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+        assert closed.value.rcvd.code == 1012
+        with anyio.fail_after(10):
+            await ended["/events"].wait()
+        assert answers == {"/events": "data: 1\n\n"}
+        go.set()
+    assert answers["/file"] == "data: 1\n\nthe rest"

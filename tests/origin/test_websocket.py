@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import logging
 from contextlib import asynccontextmanager
 
@@ -6,7 +7,11 @@ import anyio
 import pytest
 
 from asgi_quicktunnel.model import RequestKind
-from asgi_quicktunnel.origin.websocket_link import VisitorLeft, WebSocketSettings
+from asgi_quicktunnel.origin.websocket_link import (
+    VisitorLeft,
+    WebSocketLink,
+    WebSocketSettings,
+)
 
 from tests_support.visit import FACTS, HOST, Visit
 from tests_support.websocket_visitor import TEXT, VisitorSocket, raw_frame
@@ -448,6 +453,49 @@ async def test_several_tasks_may_receive():
     assert received == ["a", "b", "c", "d", 1000, 1000, 1000]
 
 
+async def test_tasks_may_wait_for_messages_before_the_accept():
+    """Whoever asks early is served once the handshake is answered."""
+    received = []
+
+    async def app(scope, receive, send):
+        await receive()
+
+        async def listen():
+            received.append((await receive())["text"])
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listen)
+            tasks.start_soon(listen)
+            await anyio.wait_all_tasks_blocked()
+            await send(ACCEPT)
+
+    talk = Talk(app)
+    async with talk.open():
+        talk.say("a", "b")
+
+    assert sorted(received) == ["a", "b"]
+
+
+async def test_waiting_before_the_accept_does_not_change_the_end():
+    """A loss after the accept is told once, to the app and to whoever counts."""
+    log = Log()
+
+    async def app(scope, receive, send):
+        await receive()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(log.until_disconnect, receive)
+            await anyio.wait_all_tasks_blocked()
+            await send(ACCEPT)
+
+    talk = Talk(app)
+    async with talk.open():
+        await anyio.wait_all_tasks_blocked()
+        talk.stream.lose()
+
+    assert log == [LOST]
+    assert talk.done.status == 101
+
+
 async def test_a_cancelled_receive_loses_nothing():
     """An app may poll with a timeout; the message comes at the next call."""
     got = []
@@ -861,6 +909,32 @@ async def test_a_visitor_who_leaves_during_the_denial_is_noticed():
     assert talk.done.status == 401
 
 
+async def test_a_connection_lost_after_the_denial_changes_nothing():
+    """The answer was whole; the app still gets a RuntimeError for what comes too late."""
+    got = []
+
+    async def app(scope, receive, send):
+        await receive()
+        async with anyio.create_task_group() as tasks:
+
+            async def listen():
+                got.append(await receive())
+
+            tasks.start_soon(listen)
+            await anyio.wait_all_tasks_blocked()
+            await send(CLOSE)
+        talk.stream.lose()
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(RuntimeError):
+            await send(ACCEPT)
+
+    talk = Talk(app)
+    await talk.run()
+
+    assert got == [DENIED]
+    assert talk.done.status == 403
+
+
 # Illegal orders
 
 SAY = {"type": "websocket.send", "text": "x"}
@@ -950,6 +1024,7 @@ async def test_a_broken_rule_is_a_disconnect_with_its_code(wire, code, caplog):
         talk.say("before")
         talk.stream.feed(wire + raw_frame(TEXT, b"after"))
         closed_with = await talk.hear_close()
+        await anyio.wait_all_tasks_blocked()
         assert not talk.stream.ended  # refusing what a visitor sends might cut the Close off
         talk.stream.feed(bytes(100_000))
         talk.stream.feed_eof()
@@ -1044,6 +1119,25 @@ async def test_draining_does_not_wait_for_a_visitor_who_does_not_answer():
     assert log[-1] == disconnect(1012)
 
 
+async def test_draining_notices_a_visitor_who_leaves_meanwhile():
+    """A Close that waits for a slow reader gives way when that one is gone."""
+    talk = Talk(None, manual=True, high_water=100)
+
+    async def app(scope, receive, send):
+        await send(ACCEPT)
+        await send({"type": "websocket.send", "bytes": bytes(1000)})
+
+    talk.origin.app = app
+    async with talk.running() as stream:
+        await stream.until(lambda: stream.sent)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(talk.origin.drain)
+            await anyio.wait_all_tasks_blocked()
+            stream.lose()
+
+    assert len(talk.events) == 1
+
+
 async def test_draining_resets_who_does_not_even_read():
     """A Close that can't be sent ends in a reset, and the app's send returns."""
     talk = Talk(None, settings=HASTY, manual=True, high_water=100)
@@ -1071,12 +1165,13 @@ async def test_a_websocket_accepted_while_draining_is_closed_at_once():
     assert log == [CONNECT, disconnect(1012)]
 
 
-async def test_a_denial_goes_on_while_draining():
+@pytest.mark.parametrize("content_type", [b"text/plain", b"text/event-stream"])
+async def test_a_denial_goes_on_while_draining(content_type):
     """What ends by itself is not cut."""
     go = asyncio.Event()
 
     async def app(scope, receive, send):
-        await send(deny(401))
+        await send(deny(401, [(b"content-type", content_type)]))
         await go.wait()
         await send(denial_body(b"whole"))
 
@@ -1106,13 +1201,45 @@ async def test_a_close_under_way_ends_at_once_when_draining():
 
 async def test_draining_twice_or_after_the_end_is_no_harm():
     """There is nothing more to say."""
-    talk = Talk(echo, settings=HASTY)
+    go = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await echo(scope, receive, send)
+        await go.wait()
+
+    talk = Talk(app, settings=HASTY)
     async with talk.open():
+        await asyncio.gather(talk.origin.drain(), talk.origin.drain())
+        assert talk.stream.complete
         await talk.origin.drain()
-        await talk.origin.drain()
-    await talk.origin.drain()
+        go.set()
 
     assert len(talk.events) == 1
+
+
+async def test_draining_survives_a_visitor_who_left():
+    """A visitor who leaves in that moment costs the others nothing."""
+    log = Log()
+    talk = Talk(listener(log))
+    async with talk.open():
+        await anyio.wait_all_tasks_blocked()
+        talk.stream.lose()
+        await talk.origin.drain()
+
+    assert log[-1]["type"] == "websocket.disconnect"
+    assert talk.stream.reset_code is not None
+
+
+@pytest.mark.parametrize("who", ["app", "visitor"])
+async def test_a_websocket_leaves_nothing_behind(who):
+    """No timer of the default pings keeps a WebSocket in memory once it has ended."""
+    talk = Talk(sends(ACCEPT, CLOSE) if who == "app" else echo, settings=WebSocketSettings())
+    async with talk.open():
+        if who == "visitor":
+            talk.stream.feed(talk.visitor.bid_farewell())
+    gc.collect()
+
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, WebSocketLink)]
 
 
 async def test_a_websocket_leaves_no_task_and_logs_nothing(caplog):

@@ -384,6 +384,18 @@ def test_a_broken_rule_closes_with_its_code(what, step, deflate):
         assert socket.closure == visitor.closed_with
 
 
+def test_bad_text_is_refused_before_its_end():
+    """A fragment that can't be text closes at once: its message need not be completed."""
+    socket, visitor = opened()
+
+    assert socket.receive_data(raw_frame(TEXT, b"\xe2", fin=False)) == []
+    assert not socket.is_over
+    assert socket.receive_data(raw_frame(CONT, b"x", fin=False)) == []
+    assert socket.is_over
+    deliver(socket, visitor)
+    assert visitor.closed_with[0] == 1007
+
+
 @pytest.mark.parametrize(
     "wire",
     [

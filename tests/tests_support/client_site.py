@@ -96,7 +96,7 @@ async def facts(request: Request):
         {
             "method": request.method,
             "url": str(request.url),
-            "headers": {name: value for name, value in request.headers.items()},
+            "headers": dict(request.headers),
         }
     )
 

@@ -15,7 +15,7 @@ def find_program(name, *others):
     for candidate in (name, *others):
         if path := shutil.which(candidate):
             return path
-    unavailable(name, f"there is no {' and no '.join((name, *others))} on PATH")
+    return unavailable(name, f"there is no {' and no '.join((name, *others))} on PATH")
 
 
 def unavailable(name, reason):

@@ -10,8 +10,11 @@ TESTS = Path(__file__).parent.parent
 
 
 @asynccontextmanager
-async def served(edge, *command, connections=1, environ=None, **pipes):
-    """Run `python -m COMMAND` with the tunnel pointed at `edge`; ended by its pid at the end."""
+async def served(edge, *command, connections=1, environ=None, stop="kill", **pipes):
+    """Run `python -m COMMAND` with the tunnel pointed at `edge`.
+
+    It is ended by its pid; with `stop="terminate"` it may first end what it started itself.
+    """
     config = edge.config()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -38,7 +41,7 @@ async def served(edge, *command, connections=1, environ=None, **pipes):
         yield process
     finally:
         if process.returncode is None:
-            process.kill()
+            getattr(process, stop)()
         await process.wait()
 
 

@@ -41,9 +41,10 @@ class VisitorSocket:
             state=State.OPEN,
             max_size=None,
         )
+        self.fields = list(self.protocol.connect().headers.raw_items())  # as they leave a browser
         self.handshake = [
             (name.lower().encode(), value.encode())
-            for name, value in self.protocol.connect().headers.raw_items()
+            for name, value in self.fields
             if name.lower().encode() not in TAKEN_OFF
         ]
         self.messages = []
