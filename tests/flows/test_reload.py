@@ -18,27 +18,29 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 APP = """
 import asyncio
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
 from asgi_quicktunnel import QuickTunnelASGI
 
-async def app(scope, receive, send):
-    await receive()
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
-        return
-    headers = [(b"content-type", b"text/event-stream")]
-    if scope["path"] == "/":
-        headers = [(b"content-type", b"text/plain")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    if scope["path"] == "/":
-        await send({"type": "http.response.body", "body": b"GENERATION"})
-        return
-    while True:
-        await send({"type": "http.response.body", "body": b"data: x\\n\\n", "more_body": True})
-        await asyncio.sleep(0.05)
+async def page(request):
+    return PlainTextResponse("GENERATION")
 
-app = QuickTunnelASGI(app)
+async def events(request):
+    async def forever():
+        while True:
+            yield "data: x\\n\\n"
+            await asyncio.sleep(0.05)
+    return StreamingResponse(forever(), media_type="text/event-stream")
+
+async def talk(websocket):
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)
+
+app = QuickTunnelASGI(Starlette(routes=[
+    Route("/", page), Route("/events", events), WebSocketRoute("/ws", talk),
+]))
 """
 
 
