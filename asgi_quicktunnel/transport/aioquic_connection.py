@@ -17,11 +17,12 @@ from aioquic.quic.connection import (
     QuicConnection,
     QuicConnectionError,
     QuicConnectionState,
+    QuicNetworkPath,
     stream_is_client_initiated,
     stream_is_unidirectional,
 )
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
-from aioquic.quic.packet_builder import QuicPacketBuilder, QuicSentPacket
+from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder, QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
@@ -56,6 +57,22 @@ class Pacer(QuicPacketPacer):
         self.bucket_time = min(self.bucket_time, self.bucket_max)
 
 
+class _Streams(dict[int, QuicStream]):
+    """The open streams. aioquic walks `values()` for each packet, looking for limits to raise.
+
+    Attributes:
+        raised: those whose limit has changed, which is all that it can find.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raised: dict[QuicStream, None] = {}
+
+    def values(self) -> tuple[QuicStream, ...]:  # type: ignore[override]  # as iterable as it was
+        """Streams with a limit to announce."""
+        return tuple(self.raised)
+
+
 class Connection(QuicConnection):
     """aioquic's connection with limits that follow what was read (engine-notes.md §3)."""
 
@@ -73,6 +90,7 @@ class Connection(QuicConnection):
         self._credited = 0
         self._skipped = RangeSet()  # stream numbers opened by a higher one, without state yet
         self._told = RangeSet()  # stream numbers of the peer that StreamOpened told of
+        self._streams: _Streams = _Streams()
         self._loss._pacer = Pacer(max_datagram_size=_DATAGRAM_SIZE)
         self._count_losses()
 
@@ -85,6 +103,11 @@ class Connection(QuicConnection):
             on_packets_lost(packets=lost, **rest)
 
         self._loss._on_packets_lost = count  # type: ignore[method-assign]  # it has no other hook
+
+    def raise_limit(self, stream: QuicStream, limit: int) -> None:
+        """Let the peer send up to this offset of a stream."""
+        stream.max_stream_data_local = limit
+        self._streams.raised[stream] = None
 
     def credit(self, amount: int) -> None:
         """Let the peer send so much more on the connection as a whole."""
@@ -169,21 +192,46 @@ class Connection(QuicConnection):
     def _write_stream_limits(
         self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream
     ) -> None:
-        if (
-            stream.max_stream_data_local_sent == stream.max_stream_data_local
-            or stream.receiver.is_finished
-        ):
-            return
-        buffer = builder.start_frame(
-            QuicFrameType.MAX_STREAM_DATA,
-            capacity=MAX_STREAM_DATA_FRAME_CAPACITY,
-            handler=self._on_max_stream_data_delivery,
-            handler_args=(stream,),
-        )
-        assert stream.stream_id is not None
-        buffer.push_uint_var(stream.stream_id)
-        buffer.push_uint_var(stream.max_stream_data_local)
+        if not stream.receiver.is_finished:
+            assert stream.stream_id is not None
+            buffer = builder.start_frame(
+                QuicFrameType.MAX_STREAM_DATA,
+                capacity=MAX_STREAM_DATA_FRAME_CAPACITY,
+                handler=self._on_max_stream_data_delivery,
+                handler_args=(stream,),
+            )
+            buffer.push_uint_var(stream.stream_id)
+            buffer.push_uint_var(stream.max_stream_data_local)
         stream.max_stream_data_local_sent = stream.max_stream_data_local
+        del self._streams.raised[stream]
+
+    def _on_max_stream_data_delivery(self, delivery: QuicDeliveryState, stream: QuicStream) -> None:
+        if delivery is not QuicDeliveryState.ACKED:
+            self._streams.raised[stream] = None
+
+    def _write_application(
+        self, builder: QuicPacketBuilder, network_path: QuicNetworkPath, now: float
+    ) -> None:
+        # aioquic walks every open stream for each packet, twice; idle ones are left out of that.
+        idle: list[QuicStream] = []
+        busy: list[QuicStream] = []
+        for stream in self._streams_queue:
+            (busy if _wants_service(stream) else idle).append(stream)
+        self._streams_queue = busy
+        try:
+            super()._write_application(builder, network_path, now)
+        finally:
+            self._streams_queue = idle + self._streams_queue
+
+
+def _wants_service(stream: QuicStream) -> bool:
+    sender, receiver = stream.sender, stream.receiver
+    return (
+        not sender.buffer_is_empty
+        or sender.reset_pending
+        or receiver.stop_pending
+        or (sender.is_finished and receiver.is_finished)
+    )
 
 
 def configuration(
@@ -230,6 +278,8 @@ INTERNALS = {
         "_state",
         "_stream_is_discarded",
         "_streams",
+        "_streams_queue",
+        "_write_application",
         "_write_connection_limits",
         "_write_stream_limits",
     ),

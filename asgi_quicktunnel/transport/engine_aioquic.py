@@ -290,7 +290,7 @@ class AioquicEngine:
         limit = state.read_bytes + self._stream_window
         # A frame for each read would cost more than it gives; a quarter keeps the peer sending.
         if limit - stream.max_stream_data_local >= self._stream_window // 4:
-            stream.max_stream_data_local = limit
+            self._connection.raise_limit(stream, limit)
 
     def _forget_if_over(self, stream_id: int, state: _StreamState) -> None:
         if state.receive_over and state.write_ended:
