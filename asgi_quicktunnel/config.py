@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 from asgi_quicktunnel.errors import ConfigError
 
-__all__ = ["LOCAL_EDGE", "PACKAGE_VERSION", "TunnelConfig"]
+__all__ = ["LOCAL_EDGE", "PACKAGE_VERSION", "OnUrl", "TunnelConfig"]
 
 try:
     PACKAGE_VERSION = version("asgi-quicktunnel")
 except PackageNotFoundError:  # a source tree that was never installed
     PACKAGE_VERSION = "0+unknown"
 
+OnUrl = Callable[[str], object]  # what it returns is awaited if it can be
 LOCAL_EDGE = "local"  # the value of `edge` that means: the embedded edge
 
 
@@ -51,6 +52,9 @@ class TunnelConfig:
             [QUICKTUNNEL_GRACE_PERIOD].
         diagnostics_path: where local visitors find the diagnostics, None switches them off
             [QUICKTUNNEL_DIAGNOSTICS_PATH; empty for None].
+        on_url: called with the public URL, on the event loop, each time one begins to work; sync or
+            async. What it raises is logged.
+        url_file: path of a file that holds the URL while it works [QUICKTUNNEL_URL_FILE].
         websocket_ping_interval: seconds between the pings on a WebSocket, None sends none
             [QUICKTUNNEL_WEBSOCKET_PING_INTERVAL; empty for None].
         websocket_ping_timeout: seconds of silence after a ping until the visitor counts as gone,
@@ -76,6 +80,8 @@ class TunnelConfig:
     handshake_timeout: float = 30.0
     grace_period: float = 30.0
     diagnostics_path: str | None = "/_quicktunnel"
+    on_url: OnUrl | None = None
+    url_file: str | None = None
     websocket_ping_interval: float | None = 20.0
     websocket_ping_timeout: float | None = 20.0
     websocket_max_message_size: int = 16 << 20
@@ -219,6 +225,10 @@ def _is_file(value: Any) -> bool:
     return isinstance(value, str) and Path(value).is_file()
 
 
+def _is_file_to_be(value: Any) -> bool:
+    return isinstance(value, str) and Path(value).parent.is_dir() and not Path(value).is_dir()
+
+
 def _is_header_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
 
@@ -325,6 +335,8 @@ _TAKES: dict[str, _Takes] = {
     "handshake_timeout": _seconds_from(0.1),
     "grace_period": _seconds_from(0.0),
     "diagnostics_path": _Takes(_or_none(_is_plain_path), 'a path such as "/_quicktunnel", or None'),
+    "on_url": _Takes(_or_none(callable), "a function that takes the URL"),
+    "url_file": _Takes(_or_none(_is_file_to_be), "a path in a folder that exists"),
     "websocket_ping_interval": _seconds_from(0.1, or_none=True),
     "websocket_ping_timeout": _seconds_from(0.1, or_none=True),
     "websocket_max_message_size": _Takes(
@@ -344,6 +356,7 @@ _ENVIRONMENT: dict[str, Callable[[str], Any]] = {
     "edge_ip_version": _ip_version,
     "grace_period": float,
     "diagnostics_path": _optional,
+    "url_file": _optional,
     "websocket_ping_interval": _optional_number,
     "websocket_ping_timeout": _optional_number,
     "websocket_max_message_size": int,

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
+from asgi_quicktunnel.announcement import Announcement
 from asgi_quicktunnel.config import LOCAL_EDGE, PACKAGE_VERSION, TunnelConfig
 from asgi_quicktunnel.connection import ConnectionPlan
 from asgi_quicktunnel.discovery import EdgeDiscovery
@@ -140,6 +141,7 @@ class QuickTunnel:
         self._ready: asyncio.Future[None] | None = None
         self._last_cause: QuickTunnelError | None = None
         self._check: ReadinessCheck | None = None
+        self._announcement = Announcement(self.config.on_url, self.config.url_file)
         self._announcing: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -237,6 +239,7 @@ class QuickTunnel:
         finally:
             runner.cancel()
             await asyncio.gather(runner, return_exceptions=True)
+            await self._announcement.aclose()
             self._url = None
             self._tell_change(self._status.on_stopped(now=time.time()))
             if self._ready is not None and not self._ready.done():
@@ -274,6 +277,7 @@ class QuickTunnel:
     async def _give_up_tunnel(self, cause: TunnelUnknownError) -> None:
         logger.warning("%s; a new tunnel is provisioned, with another URL", cause)
         self._tell_change(self._status.on_renewal(now=time.time()))
+        self._announcement.withdraw()
         self._url = None
         self._renewal.on_renewed(now=asyncio.get_running_loop().time())
         if self._supervisor is not None:
@@ -375,6 +379,7 @@ class QuickTunnel:
             logger.info("the app is public at %s", url)
         else:
             logger.warning("the app is public at %s, but that was %s", url, readiness)
+        self._announcement.announce(url)
         self._tell_change(self._status.on_announced(now=time.time()))
         self._tell(TunnelReady(url))
         if not self._ready.done():
@@ -400,6 +405,7 @@ class QuickTunnel:
             self._refuse_waiters(cause)
 
     def _fail(self, cause: QuickTunnelError) -> None:
+        self._announcement.withdraw()
         self._url = None
         self._last_cause = cause
         logger.error("there is no tunnel: %s", cause)

@@ -22,7 +22,7 @@ ROWS = (
     ("transport", "discovery", "provisioning"),
     ("control", "origin", "reconnect", "addresses", "readiness"),
     ("connection", "emulator", "guard", "status"),
-    ("supervisor",),
+    ("supervisor", "announcement"),
     ("tunnel", "publication", "signals"),
     ("lifespan", "diagnostics"),
     ("middleware",),

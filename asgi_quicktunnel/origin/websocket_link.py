@@ -193,11 +193,16 @@ class WebSocketLink:
             self.give_up()
 
     async def _drop_the_rest(self) -> None:
-        """Let our Close reach a visitor who is still sending: refusing that might cut it off."""
+        """Let our Close reach a visitor who is still sending: refusing that might cut it off.
+
+        A visitor who has fallen silent waits for us to end the connection (RFC 6455 §7.1.1).
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._linger):
-                while await self._stream.receive():
-                    pass
+                while True:
+                    async with asyncio.timeout(_SILENCE):
+                        if not await self._stream.receive():
+                            return
 
     async def _take(self, data: bytes) -> None:
         self._report.received += len(data)
@@ -287,6 +292,7 @@ class WebSocketLink:
 _GONE = (StreamReset, ConnectionLost)
 _LOST = Closure(1006, "")  # RFC 6455 §7.1.5
 _LINGER = 1.0  # s; for a Close to reach a visitor who may not answer it
+_SILENCE = 0.2  # s; above the pauses of a visitor in the middle of sending
 _QUEUE_LIMIT = 64 << 10  # bytes
 _MESSAGE_COST = 64  # bytes that a message takes up besides its content, about
 _SLICE = 16 << 10  # bytes
