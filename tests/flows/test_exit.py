@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -68,49 +69,52 @@ sys.stdin.readline()
 }
 
 
+@asynccontextmanager
+async def program(edge, code):
+    """Python code in a process of its own that has printed "ready"."""
+    config = edge.config()
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        BEGIN + code,
+        env={
+            **{name: value for name, value in os.environ.items() if "PYTEST" not in name},
+            "QUICKTUNNEL_SERVICE_URL": config.service_url,
+            "QUICKTUNNEL_EDGE": config.edge,
+            "QUICKTUNNEL_CA_FILE": config.ca_file,
+            "QUICKTUNNEL_HA_CONNECTIONS": "1",
+        },
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+    )
+    try:
+        assert await process.stdout.readline() == b"ready\n"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
 @pytest.mark.parametrize("how", [*POLITE, *RUDE])
 async def test_the_edge_hears_of_the_end(how):
     """However the interpreter ends, it ends soon and the connection is closed, not left to idle."""
     with anyio.fail_after(30):
-        async with LocalEdge() as edge:
-            config = edge.config()
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                BEGIN + (POLITE | RUDE)[how],
-                env={
-                    **{name: value for name, value in os.environ.items() if "PYTEST" not in name},
-                    "QUICKTUNNEL_SERVICE_URL": config.service_url,
-                    "QUICKTUNNEL_EDGE": config.edge,
-                    "QUICKTUNNEL_CA_FILE": config.ca_file,
-                    "QUICKTUNNEL_HA_CONNECTIONS": "1",
-                },
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            try:
-                assert await process.stdout.readline() == b"ready\n"
-                with anyio.fail_after(8):
-                    closed = await edge.connections[0].wait_closed()
-                    process.stdin.close()
-                    _, errors = await process.communicate()
-                assert closed.by_peer
-                assert closed.code == 0
-                if how in POLITE:
-                    assert b"Exception ignored" not in errors, errors.decode()
-                    assert b"was never retrieved" not in errors, errors.decode()
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                await process.wait()
+        async with LocalEdge() as edge, program(edge, (POLITE | RUDE)[how]) as process:
+            with anyio.fail_after(8):
+                closed = await edge.connections[0].wait_closed()
+                process.stdin.close()
+                _, errors = await process.communicate()
+            assert closed.by_peer
+            assert closed.code == 0
+            if how in POLITE:
+                assert b"Exception ignored" not in errors, errors.decode()
+                assert b"was never retrieved" not in errors, errors.decode()
 
 
-async def test_a_forked_child_leaves_the_connection_to_its_parent():
-    """A child forked while the tunnel runs sends nothing, also at its end; the parent serves on."""
-    code = (
-        BEGIN
-        + """
+FORK = """
 async def main():
     tunnel = await start()
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(1.5,))
@@ -121,34 +125,16 @@ async def main():
     await tunnel.aclose()
 asyncio.run(main())
 """
-    )
+
+
+async def test_a_forked_child_leaves_the_connection_to_its_parent():
+    """A child forked while the tunnel runs sends nothing, also at its end; the parent serves on."""
     with anyio.fail_after(30):
-        async with LocalEdge() as edge:
-            config = edge.config()
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                code,
-                env={
-                    **{name: value for name, value in os.environ.items() if "PYTEST" not in name},
-                    "QUICKTUNNEL_SERVICE_URL": config.service_url,
-                    "QUICKTUNNEL_EDGE": config.edge,
-                    "QUICKTUNNEL_CA_FILE": config.ca_file,
-                    "QUICKTUNNEL_HA_CONNECTIONS": "1",
-                },
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            try:
-                assert await process.stdout.readline() == b"ready\n"
-                assert await process.stdout.readline() == b"forked\n"
-                async with edge.httpx_client(base_url=edge.url_for("")) as visitor:
-                    for _ in range(3):
-                        assert (await visitor.get("/")).text == "x"
-                assert edge.connections[0].closed is None
-                process.stdin.write(b"\n")
-                assert await process.wait() == 0
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                await process.wait()
+        async with LocalEdge() as edge, program(edge, FORK) as process:
+            assert await process.stdout.readline() == b"forked\n"
+            async with edge.httpx_client(base_url=edge.url_for("")) as visitor:
+                for _ in range(3):
+                    assert (await visitor.get("/")).text == "x"
+            assert edge.connections[0].closed is None
+            process.stdin.write(b"\n")
+            assert await process.wait() == 0
