@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from asgi_quicktunnel.addresses import AddressBook
 from asgi_quicktunnel.connection import ConnectionPlan, HaConnection
@@ -15,9 +14,9 @@ from asgi_quicktunnel.events import ConnectionLost, Drained, Emit, Registered
 from asgi_quicktunnel.guard import Guard, shared_guard
 from asgi_quicktunnel.model import EdgeAddress
 from asgi_quicktunnel.reconnect import ReconnectPolicy, RenewalPolicy
-from asgi_quicktunnel.transport.base import TransportStatistics
+from asgi_quicktunnel.statistics import Transferred
 
-__all__ = ["Supervisor", "Transferred", "TunnelUnknownError"]
+__all__ = ["Supervisor", "TunnelUnknownError"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,31 +25,6 @@ Discover = Callable[[], Awaitable[Sequence[EdgeAddress]]]
 
 class TunnelUnknownError(RegistrationError):
     """The edge has not known this tunnel for a minute, at any connection: a new one is needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transferred:
-    """Totals over connections: request streams, and UDP payload bytes."""
-
-    streams: int = 0
-    bytes_received: int = 0
-    bytes_sent: int = 0
-
-    def plus(self, statistics: TransportStatistics | None) -> Transferred:
-        """With one more connection's."""
-        if statistics is None:
-            return self
-        return self.and_(
-            Transferred(statistics.streams_total, statistics.bytes_received, statistics.bytes_sent)
-        )
-
-    def and_(self, other: Transferred) -> Transferred:
-        """Both together."""
-        return Transferred(
-            self.streams + other.streams,
-            self.bytes_received + other.bytes_received,
-            self.bytes_sent + other.bytes_sent,
-        )
 
 
 class Supervisor:

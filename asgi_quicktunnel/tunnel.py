@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import MutableMapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -42,56 +42,15 @@ from asgi_quicktunnel.protocol.registration import DEFAULT_FEATURES, ClientIdent
 from asgi_quicktunnel.provisioning import request_tunnel
 from asgi_quicktunnel.readiness import ReadinessCheck
 from asgi_quicktunnel.reconnect import RenewalPolicy
+from asgi_quicktunnel.statistics import ConnectionStatistics, Transferred, TunnelStatistics
 from asgi_quicktunnel.status import TunnelStatus
-from asgi_quicktunnel.supervisor import Supervisor, Transferred, TunnelUnknownError
-from asgi_quicktunnel.transport.base import TransportStatistics
+from asgi_quicktunnel.supervisor import Supervisor, TunnelUnknownError
 from asgi_quicktunnel.transport.engine import ClientSettings
 from asgi_quicktunnel.transport.tls import QUIC_SERVER_NAME, trust_roots
 
-__all__ = ["ConnectionStatistics", "QuickTunnel", "TunnelState", "TunnelStatistics"]
+__all__ = ["QuickTunnel"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionStatistics:
-    """A snapshot of one registered connection.
-
-    Attributes:
-        colo: the edge's site.
-        age: seconds since the registration.
-        requests: being answered now.
-    """
-
-    conn_index: int
-    colo: str
-    age: float
-    requests: int
-    transport: TransportStatistics
-
-
-@dataclass(frozen=True, slots=True)
-class TunnelStatistics:
-    """A snapshot of a tunnel.
-
-    Attributes:
-        state: where it stands.
-        cause: what led there, or None when nothing went wrong.
-        since: when it came there, seconds since the epoch.
-        url: the public URL, None before it works.
-        connections: those that are registered now.
-        transferred: totals since the start, lost connections included.
-        reconnects: how often a registered connection was lost.
-    """
-
-    state: TunnelState
-    cause: str | None
-    since: float
-    url: str | None
-    connector_id: uuid.UUID
-    connections: tuple[ConnectionStatistics, ...]
-    transferred: Transferred
-    reconnects: int
 
 
 class QuickTunnel:

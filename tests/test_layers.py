@@ -21,7 +21,7 @@ ROWS = (
     ("protocol",),
     ("transport", "discovery", "provisioning"),
     ("control", "origin", "reconnect", "addresses", "readiness"),
-    ("connection", "emulator", "guard", "status"),
+    ("connection", "emulator", "guard", "statistics", "status"),
     ("supervisor", "announcement"),
     ("tunnel", "publication", "signals"),
     ("lifespan", "diagnostics"),
@@ -39,6 +39,7 @@ ONLY_TRANSPORT_BASE = {"control", "origin", "reconnect", "addresses", "readiness
 LIBRARIES = {
     "aioquic": (
         "transport/engine_aioquic.py",
+        "transport/aioquic_acceptor.py",
         "transport/aioquic_connection.py",
         "emulator/client_hello.py",  # reads what no engine tells, whichever engine serves
     ),

@@ -14,7 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 from asgi_quicktunnel.diagnostics.local import is_local
 
 if TYPE_CHECKING:  # it brings the QUIC engine along, and a page that nobody opened needs none
-    from asgi_quicktunnel.tunnel import ConnectionStatistics, QuickTunnel
+    from asgi_quicktunnel.statistics import ConnectionStatistics
+    from asgi_quicktunnel.tunnel import QuickTunnel
 
 __all__ = ["STATUS_VERSION", "Diagnostics", "describe", "describe_readiness"]
 

@@ -36,8 +36,8 @@ from asgi_quicktunnel.emulator.violations import Violations
 from asgi_quicktunnel.emulator.visitor_tls import VisitorTls
 from asgi_quicktunnel.emulator.zone import Host, Zone
 from asgi_quicktunnel.errors import ConfigError, LocalProtocolError
+from asgi_quicktunnel.transport.aioquic_acceptor import AioquicAcceptor
 from asgi_quicktunnel.transport.engine import ServerSettings
-from asgi_quicktunnel.transport.engine_aioquic import AioquicAcceptor
 
 __all__ = ["LocalEdge"]
 

@@ -11,15 +11,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from asgi_quicktunnel.diagnostics.routes import Diagnostics
+from asgi_quicktunnel.events import TunnelState
 from asgi_quicktunnel.model import EdgeAddress
-from asgi_quicktunnel.supervisor import Transferred
+from asgi_quicktunnel.statistics import ConnectionStatistics, Transferred, TunnelStatistics
 from asgi_quicktunnel.transport.base import TransportStatistics
-from asgi_quicktunnel.tunnel import (
-    ConnectionStatistics,
-    QuickTunnel,
-    TunnelState,
-    TunnelStatistics,
-)
+from asgi_quicktunnel.tunnel import QuickTunnel
 
 pytestmark = pytest.mark.anyio
 

@@ -3,8 +3,9 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+from asgi_quicktunnel.transport.aioquic_acceptor import AioquicAcceptor
 from asgi_quicktunnel.transport.driver import EngineDriver
-from asgi_quicktunnel.transport.engine_aioquic import AioquicAcceptor, AioquicEngine
+from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
 
 from tests_support.engine_pair import settings
 

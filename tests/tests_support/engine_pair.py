@@ -5,6 +5,7 @@ import itertools
 import random
 from collections import defaultdict
 
+from asgi_quicktunnel.transport.aioquic_acceptor import AioquicAcceptor
 from asgi_quicktunnel.transport.engine import (
     ClientSettings,
     Closed,
@@ -16,7 +17,7 @@ from asgi_quicktunnel.transport.engine import (
     StreamStopped,
     Writable,
 )
-from asgi_quicktunnel.transport.engine_aioquic import AioquicAcceptor, AioquicEngine
+from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
 
 from tests_support.edge_certificates import issue
 

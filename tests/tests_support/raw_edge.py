@@ -16,8 +16,8 @@ from asgi_quicktunnel.protocol.registration import (
     RegisterRequested,
     RegistrationServer,
 )
+from asgi_quicktunnel.transport.aioquic_acceptor import AioquicAcceptor
 from asgi_quicktunnel.transport.driver import EngineDriver
-from asgi_quicktunnel.transport.engine_aioquic import AioquicAcceptor
 from asgi_quicktunnel.transport.udp import UdpListener
 
 from tests_support.engine_pair import settings
