@@ -115,7 +115,7 @@ class ResponseHead:
 
     Attributes:
         status: HTTP status, 100..999.
-        headers: in order; no hop-by-hop headers.
+        headers: in order; hop-by-hop ones only with a 101, which they belong to.
         error: why there is no answer, for the edge's logs; the visitor then sees a 502 page and
             status and headers do not matter (protocol.md §6.4).
     """

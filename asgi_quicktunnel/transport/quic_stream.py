@@ -37,7 +37,7 @@ class StreamOwner(Protocol):
 
 
 class QuicStream:
-    """One bidirectional stream, a `ByteStream`. One reader and one writer at a time.
+    """One bidirectional stream, a `ByteStream`. One reader at a time, any number of writers.
 
     What is written waits here until the next transmit, so that everything sent in one turn of the
     loop travels together, the end with the last data.

@@ -92,7 +92,7 @@ async def echo(request: Request) -> StreamingResponse:
     )
 
 
-@app.post("/upload")
+@app.post("/upload", responses={400: {"description": "That is no form"}})
 async def upload(file: Annotated[UploadFile, File()]) -> dict[str, str | int | None]:
     """Take a form with a file, and say what came."""
     digest = hashlib.sha256()

@@ -1037,6 +1037,18 @@ async def test_a_broken_rule_is_a_disconnect_with_its_code(wire, code, caplog):
     assert not caplog.records
 
 
+async def test_a_broken_rule_and_then_silence_is_the_end():
+    """The stream ends soon after the Close, as its visitor waits for that (RFC 6455 §7.1.1)."""
+    talk = Talk(listener(Log()))
+    async with talk.open():
+        talk.stream.feed(raw_frame(TEXT, b"\xff"))
+        await talk.hear_close()
+        async with asyncio.timeout(0.6):
+            await talk.stream.until(lambda: talk.stream.ended)
+
+    assert talk.stream.complete
+
+
 # Keep-alive
 
 

@@ -1,8 +1,8 @@
 """Autobahn|Testsuite's fuzzing client against one server: runs under Python 2.7.
 
-python2.7 autobahn_client.py PACKAGES SPEC HOST: PACKAGES is the folder that pip installed into,
-SPEC the suite's own settings as JSON, HOST what the Host header says. Writes one line of JSON for
-each case that is over.
+python2.7 fuzzing_client.py PACKAGES SPEC NAME MESSAGES: PACKAGES is the folder that pip installed
+into, SPEC the suite's own settings as JSON, NAME what the Host header says, MESSAGES how many each
+case of groups 12 and 13 sends. Writes one line of JSON for each case that is over.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 
 site.addsitedir(sys.argv[1])
 
+from autobahntestsuite.case import Case12_X_X, Case13_X_X  # noqa: E402
 from autobahntestsuite.fuzzing import FuzzingClientFactory  # noqa: E402
 from twisted.internet import reactor  # noqa: E402
 
@@ -20,8 +21,8 @@ class FuzzingClient(FuzzingClientFactory):
 
     def logCase(self, result):  # noqa: N802  # the suite's name
         """Write what a reader of the results needs."""
-        names = ("id", "behavior", "behaviorClose", "duration", "result", "remoteCloseCode")
-        sys.__stdout__.write(json.dumps({name: result[name] for name in names}) + "\n")
+        names = ("id", "behavior", "behaviorClose", "duration", "result")
+        sys.__stdout__.write(json.dumps(dict((name, result[name]) for name in names)) + "\n")
         sys.__stdout__.flush()
 
     def createReports(self, produceHtml=False, produceJson=False):  # noqa: N802, N803
@@ -29,6 +30,8 @@ class FuzzingClient(FuzzingClientFactory):
 
 
 sys.stdout = sys.stderr  # the suite talks a lot
+for case in Case12_X_X + Case13_X_X:
+    case.COUNT = int(sys.argv[4])
 client = FuzzingClient(json.loads(sys.argv[2]))
 # The address to connect to was taken from the URL, so the name need not be known to anyone.
 client.host = sys.argv[3]
