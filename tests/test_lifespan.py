@@ -102,6 +102,7 @@ async def test_provisioning_waits_a_moment_for_the_server_to_bind_its_port(diary
     assert diary == ["app starts", "app stops"]
 
 
+@pytest.mark.alone
 async def test_the_moment_is_a_third_of_a_second(diary):
     """Without a wish of the caller's, the tunnel starts 0.3 s after startup.complete."""
     tunnel = FakeTunnel(diary)

@@ -116,6 +116,7 @@ async def test_a_server_that_can_not_bind_has_asked_for_no_tunnel(local_edge):
     assert len(local_edge.provisioning_requests) == 1
 
 
+@pytest.mark.alone
 async def test_startup_to_registered_takes_less_than_300_ms(local_edge):
     """With wait_ready the whole of the boot lies within the startup, and is quick."""
     wrapper = QuickTunnelASGI(Starlette(), local_edge.config(), wait_ready=True)

@@ -14,7 +14,7 @@ from asgi_quicktunnel.emulator import LocalEdge
 
 from tests_support.served import served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.alone]
 
 APP = """
 import asyncio

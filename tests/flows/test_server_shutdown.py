@@ -7,7 +7,7 @@ import pytest
 
 from tests_support.server_process import ServerProcess, environment
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.alone]
 
 SERVERS = ["uvicorn", "uvicorn on uvloop", "hypercorn", "granian"]
 
