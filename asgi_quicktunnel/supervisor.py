@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from asgi_quicktunnel.addresses import AddressBook
 from asgi_quicktunnel.connection import ConnectionPlan, HaConnection
-from asgi_quicktunnel.errors import QuickTunnelError, RegistrationError
+from asgi_quicktunnel.errors import QuickTunnelError, RegistrationError, TransportError
 from asgi_quicktunnel.events import ConnectionLost, Drained, Emit, Registered
 from asgi_quicktunnel.guard import Guard, shared_guard
 from asgi_quicktunnel.model import EdgeAddress
@@ -156,6 +156,10 @@ class Supervisor:
                 await self._serve(connection)
             except QuickTunnelError as exc:
                 cause = exc
+            except Exception as exc:
+                # A bug of ours costs this connection one try, and not the tunnel.
+                logger.exception("connection %d failed in an unexpected way", conn_index)
+                cause = TransportError(f"an unexpected failure: {exc!r}")
             else:
                 return None
             if self._draining:

@@ -232,6 +232,9 @@ class QuickTunnel:
                         return
         except QuickTunnelError as exc:
             self._fail(exc)
+        except Exception as exc:
+            logger.exception("the tunnel failed in an unexpected way")
+            self._fail(QuickTunnelError(f"an unexpected failure: {exc!r}"))
 
     async def _give_up_tunnel(self, cause: TunnelUnknownError) -> None:
         logger.warning("%s; a new tunnel is provisioned, with another URL", cause)

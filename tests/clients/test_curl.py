@@ -10,7 +10,7 @@ from tests_support.client_site import make_site
 from tests_support.programs import find_program, run_program
 from tests_support.tunnelled import tunnelled
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.fixture

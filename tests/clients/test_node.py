@@ -9,7 +9,7 @@ from tests_support.client_site import PAGE, make_site
 from tests_support.programs import find_program, run_program, unavailable
 from tests_support.tunnelled import tunnelled
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SCRIPT = Path(__file__).with_name("node_visitor.mjs")
 

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from tests_support.client_site import make_site
 from tests_support.tunnelled import tunnelled
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 def visit(edge, tunnel, path="/ws", **options):

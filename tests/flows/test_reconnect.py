@@ -126,6 +126,20 @@ async def test_an_edge_that_falls_silent_is_left_for_another():
         await watched.aclose()
 
 
+async def test_a_bug_in_discovery_costs_one_try(caplog):
+    """What nobody expected is logged with its traceback, and the connection is tried again."""
+    async with RawEdge() as edge:
+        addresses = [None]
+        watched = Watched(addresses, edge)
+        lost = await watched.wait_for(ConnectionLost)
+        addresses[:] = [edge.address]
+        await watched.wait_for(Registered)
+
+        assert "unexpected" in str(lost.cause)
+        assert "Traceback" in caplog.text
+        await watched.aclose()
+
+
 async def test_requests_in_flight_on_a_lost_connection_see_the_disconnect():
     """An app that waits when the connection goes gets http.disconnect at once."""
     messages = asyncio.Queue()
@@ -149,6 +163,7 @@ async def test_requests_in_flight_on_a_lost_connection_see_the_disconnect():
         await watched.aclose()
 
 
+@pytest.mark.slow
 async def test_two_hundred_reconnects_leave_nothing():
     """Tasks and file descriptors are as many after 200 reconnects as before."""
 

@@ -149,7 +149,7 @@ async def test_https_is_what_the_app_sees_of_a_visitor_over_tls(tunnelled):
         assert (await visitor.get("/facts/x")).json()["scheme"] == "https"
 
 
-@pytest.mark.parametrize("size", [0, 1, 65536, 10 << 20])
+@pytest.mark.parametrize("size", [0, 1, 65536, pytest.param(10 << 20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 async def test_bodies_arrive_whole(tunnelled, fin, size, chunked):
     """A body of any size arrives byte for byte, with a length or in chunks."""

@@ -98,6 +98,7 @@ async def test_a_grace_period_of_nought_closes_at_once():
                 await asking
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_after_twenty_tunnels():
     """Tasks and file descriptors are as many as before."""
 

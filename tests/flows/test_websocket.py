@@ -28,7 +28,7 @@ from tests_support.websocket_visitor import (
     raw_frame,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 MIB = 1 << 20
 
@@ -234,7 +234,6 @@ async def test_a_broken_rule_costs_one_websocket(what):
         assert await app.ends.get() == closed_with
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("deflate", [None, True], ids=["plain", "deflate"])
 @pytest.mark.parametrize("content", ["zeros", "noise"])
 async def test_sixteen_mib_pass_and_one_byte_more_closes_with_1009(deflate, content):

@@ -38,7 +38,7 @@ def fuzz(target, tmp_path, *, seed, count, seconds):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_broken_bytes_are_refused(target, seed, tmp_path):
     """Mutated messages raise RemoteProtocolError or mean something, and the process lives on."""
     inputs, refused = fuzz(target, tmp_path, seed=seed, count=2000, seconds=20)

@@ -493,6 +493,7 @@ def test_a_bomb_at_the_very_limit_stays_within_it():
     assert visitor.closed_with[0] == 1009
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [b"", b"xyz"])
 def test_a_message_in_countless_fragments_costs_its_bytes(data):
     """20,000 fragments take up what is in them, not an object each."""
