@@ -36,7 +36,7 @@ class Credentials:
     Attributes:
         tunnel_id: its 16 raw bytes go on the wire.
         account_tag: opaque.
-        secret: 32 bytes; never shown.
+        secret: 32 bytes in every known sample; never shown.
         hostname: as the service wrote it, normally without a scheme.
     """
 
