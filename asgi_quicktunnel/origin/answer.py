@@ -147,9 +147,10 @@ class Answer:
 
     async def _send_head(self, message: Message) -> None:
         status = message["status"]
-        if not isinstance(status, int) or not 200 <= status <= 999:
-            # 1xx has no place in a stream's one head (protocol.md §6.2).
-            raise RuntimeError(f"Invalid HTTP status {status!r}: a response has 200 to 999.")
+        if not isinstance(status, int) or not 200 <= status <= 599:
+            # 1xx has no place in a stream's one head (protocol.md §6.2); above 599 nothing is valid
+            # (RFC 9110 §15).
+            raise RuntimeError(f"Invalid HTTP status {status!r}: a response has 200 to 599.")
         fields = check_fields(message.get("headers", ()))
         self._withholds_body = self._method == "HEAD" or status in (204, 304)
         if not self._withholds_body:

@@ -1,8 +1,10 @@
 # Sourced by the scripts beside it: makes .venv, or leaves it alone when nothing has changed.
 # Afterwards the working directory is the repository's, and `python` is that of .venv.
+# VENV_EXTRA, if set, names an extra of pyproject.toml that is needed beside dev.
 # shellcheck shell=bash
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+_stamp_file=".venv/stamp${VENV_EXTRA:+-$VENV_EXTRA}"
 
 _fail() {
   printf '%s\n' "$@" >&2
@@ -41,12 +43,13 @@ _make_venv() {
     "$python" -m venv --clear .venv
   fi
   echo "installing into .venv what pyproject.toml names" >&2
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' >&2 ||
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --editable ".[dev${VENV_EXTRA:+,$VENV_EXTRA}]" >&2 ||
     _fail "The dependencies could not be installed; pip says why above."
-  _stamp >.venv/stamp
+  _stamp | tee .venv/stamp "$_stamp_file" >/dev/null
 }
 
-if [[ "$(cat .venv/stamp 2>/dev/null)" != "$(_stamp)" ]] || ! _is_new_enough .venv/bin/python; then
+if [[ "$(cat "$_stamp_file" 2>/dev/null)" != "$(_stamp)" ]] || ! _is_new_enough .venv/bin/python; then
   _make_venv
 fi
 PATH="$PWD/.venv/bin:$PATH"

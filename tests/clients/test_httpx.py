@@ -47,13 +47,15 @@ async def test_forms_with_files(edge_options):
 
 async def test_parts_arrive_while_the_answer_goes_on():
     """Each part of a streamed answer is here before the next one is made."""
-    async with tunnelled(make_site()) as (_, _, visitor):
-        async with visitor.stream("GET", "/ticks") as answer:
-            lines = answer.aiter_lines()
-            for number in range(3):
-                assert await anext(lines) == f"tick {number}"
-                await visitor.post("/tick")
-            assert [line async for line in lines] == []
+    async with (
+        tunnelled(make_site()) as (_, _, visitor),
+        visitor.stream("GET", "/ticks") as answer,
+    ):
+        lines = answer.aiter_lines()
+        for number in range(3):
+            assert await anext(lines) == f"tick {number}"
+            await visitor.post("/tick")
+        assert [line async for line in lines] == []
 
 
 async def test_a_client_that_keeps_cookies_and_follows_redirects():

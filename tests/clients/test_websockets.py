@@ -27,22 +27,26 @@ def visit(edge, tunnel, path="/ws", **options):
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 async def test_messages_come_back(tls):
     """Text and binary messages of any size arrive whole, with and without TLS."""
-    async with tunnelled(make_site(), edge_options={"tls": tls}) as (edge, tunnel, _):
-        async with visit(edge, tunnel, max_size=None) as socket:
-            for message in ("", "grüße", b"", b"\x00\xff", os.urandom(1 << 20), "я" * 200_000):
-                await socket.send(message)
-                assert await socket.recv() == message
+    async with (
+        tunnelled(make_site(), edge_options={"tls": tls}) as (edge, tunnel, _),
+        visit(edge, tunnel, max_size=None) as socket,
+    ):
+        for message in ("", "grüße", b"", b"\x00\xff", os.urandom(1 << 20), "я" * 200_000):
+            await socket.send(message)
+            assert await socket.recv() == message
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
 async def test_compression_is_agreed_on(compression):
     """permessage-deflate is used by those who offer it, and messages come back either way."""
-    async with tunnelled(make_site()) as (edge, tunnel, _):
-        async with visit(edge, tunnel, compression=compression) as socket:
-            names = [extension.name for extension in socket.protocol.extensions]
-            assert names == (["permessage-deflate"] if compression else [])
-            await socket.send("again and again " * 10_000)
-            assert await socket.recv() == "again and again " * 10_000
+    async with (
+        tunnelled(make_site()) as (edge, tunnel, _),
+        visit(edge, tunnel, compression=compression) as socket,
+    ):
+        names = [extension.name for extension in socket.protocol.extensions]
+        assert names == (["permessage-deflate"] if compression else [])
+        await socket.send("again and again " * 10_000)
+        assert await socket.recv() == "again and again " * 10_000
 
 
 async def test_a_subprotocol_is_chosen():

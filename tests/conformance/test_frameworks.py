@@ -1,8 +1,8 @@
 """Sample apps of four frameworks answer through a tunnel, byte for byte, as under plain uvicorn.
 
 Compared are status, headers and body of what a visitor gets, less the headers that belong to the
-hop and the server (`HOP`). Random in the apps' own answers are the values of session cookies, the
-boundaries of multipart ranges, and the time in a gzip header: they are blanked.
+hop and the server (`HOP`). What is random or the clock's in the apps' own answers is blanked: the
+values of session cookies, the boundaries of multipart ranges, Expires, the time in a gzip header.
 """
 
 import importlib
@@ -103,12 +103,11 @@ def blanked(status, headers, body):
     if boundary:
         body = body.replace(boundary[1], b"boundary")
         kept = [(name, value.replace(boundary[1], b"boundary")) for name, value in kept]
-    kept = [
-        (name, re.sub(rb"^(session[^=]*)=[^;]+", rb"\1=blank", value))
-        if name == b"set-cookie"
-        else (name, value)
-        for name, value in kept
-    ]
+    blank = {
+        b"expires": (rb".+", b"blank"),
+        b"set-cookie": (rb"^(session[^=]*)=[^;]+", rb"\1=blank"),
+    }
+    kept = [(name, re.sub(*blank[name], value) if name in blank else value) for name, value in kept]
     return status, sorted(kept), body
 
 

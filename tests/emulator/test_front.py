@@ -442,6 +442,14 @@ async def test_bad_requests_are_refused(data, status):
             assert (await client.post("/", content=b"on")).text == "on"
 
 
+async def test_a_refused_method_is_told_what_is_allowed():
+    """A 405 names the methods that the edge passes on (RFC 9110 §15.5.6)."""
+    async with deadline(), public_front() as front:
+        answer = await front.exchange(b"TRACE / HTTP/1.1\r\nHost: HOST\r\n\r\n")
+    (allow,) = [line for line in answer.lower().splitlines() if line.startswith(b"allow:")]
+    assert {b"get", b"post"} <= set(allow.removeprefix(b"allow:").replace(b" ", b"").split(b","))
+
+
 async def test_large_heads_pass():
     """A head of 100 KB passes: the edge's own limit is 128 KB."""
     async with deadline(), public_front() as front, front.client() as client:

@@ -571,7 +571,7 @@ async def test_two_content_lengths_are_an_error_in_the_app(caplog):
     assert "Content-Length is one number" in caplog.text
 
 
-@pytest.mark.parametrize("status", [0, 99, 100, 101, 103, 1000, -1, "200", 200.0, None, True])
+@pytest.mark.parametrize("status", [0, 99, 100, 101, 103, 600, 1000, -1, "200", 200.0, None, True])
 async def test_a_status_that_ends_no_request_is_an_error_in_the_app(status, caplog):
     """1xx and what is no status at all raise; the visitor sees a 500."""
     visit = await Visit(sends(start(status), body())).run()

@@ -11,21 +11,21 @@ import sys
 
 site.addsitedir(sys.argv[1])
 
-from autobahntestsuite.case import Case12_X_X, Case13_X_X  # noqa: E402
-from autobahntestsuite.fuzzing import FuzzingClientFactory  # noqa: E402
-from twisted.internet import reactor  # noqa: E402
+from autobahntestsuite.case import Case12_X_X, Case13_X_X
+from autobahntestsuite.fuzzing import FuzzingClientFactory
+from twisted.internet import reactor
 
 
 class FuzzingClient(FuzzingClientFactory):
     """Reports each case as soon as it is over, and writes no files."""
 
-    def logCase(self, result):  # noqa: N802  # the suite's name
+    def logCase(self, result):  # the suite's name
         """Write what a reader of the results needs."""
         names = ("id", "behavior", "behaviorClose", "duration", "result")
-        sys.__stdout__.write(json.dumps(dict((name, result[name]) for name in names)) + "\n")
+        sys.__stdout__.write(json.dumps({name: result[name] for name in names}) + "\n")
         sys.__stdout__.flush()
 
-    def createReports(self, produceHtml=False, produceJson=False):  # noqa: N802, N803
+    def createReports(self, produceHtml=False, produceJson=False):
         """Do nothing."""
 
 
