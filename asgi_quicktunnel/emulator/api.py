@@ -83,7 +83,7 @@ class ServiceApi:
         if request.target.partition(b"?")[0] != b"/tunnel":
             return refusal(404)
         if request.method != b"POST":
-            return refusal(405)
+            return refusal(405, allow=b"POST")
         if (fault := self._faults.provisioning) is not None:
             return Page(fault.status, fault.body, fault.content_type)
         credentials = self._create_tunnel().credentials

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asgi_quicktunnel.model import Headers
 
@@ -15,6 +15,9 @@ __all__ = [
 ]
 
 
+PASSED_ON = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"  # among whatever else is not refused
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A complete answer of the edge's own.
@@ -23,16 +26,20 @@ class Page:
         status: HTTP status.
         body: what it says.
         content_type: of the body.
+        allow: methods that would do, with a 405 (RFC 9110 §15.5.6).
     """
 
     status: int
     body: bytes
     content_type: str = "text/html; charset=utf-8"
+    allow: bytes = b""
 
     @property
     def headers(self) -> Headers:
         """Those that describe the body; the page is never to be cached."""
+        allowed = [(b"allow", self.allow)] if self.allow else []
         return [
+            *allowed,
             (b"content-type", self.content_type.encode("ascii")),
             (b"content-length", b"%d" % len(self.body)),
             (b"cache-control", b"no-store"),
@@ -49,9 +56,15 @@ def _page(status: int, title: str, text: str) -> Page:
     return Page(status, html.encode())
 
 
-def refusal(status: int) -> Page:
-    """For a request that the edge itself can't take: 400, 405, 431."""
-    return _page(status, f"Error {status}", "The edge could not understand this request.")
+def refusal(status: int, *, allow: bytes = PASSED_ON) -> Page:
+    """For a request that the edge itself can't take: 400, 405, 431.
+
+    Args:
+        status: of the answer.
+        allow: what a 405 names as the methods that would do.
+    """
+    page = _page(status, f"Error {status}", "The edge could not understand this request.")
+    return replace(page, allow=allow) if status == 405 else page
 
 
 NO_TUNNEL = _page(
