@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, get_args
 from urllib.parse import urlsplit
 
 from asgi_quicktunnel.errors import ConfigError
 
-__all__ = ["LOCAL_EDGE", "PACKAGE_VERSION", "OnUrl", "TunnelConfig"]
+__all__ = ["LOCAL_EDGE", "PACKAGE_VERSION", "EngineName", "OnUrl", "TunnelConfig"]
 
 try:
     PACKAGE_VERSION = version("asgi-quicktunnel")
@@ -21,6 +21,7 @@ except PackageNotFoundError:  # a source tree that was never installed
     PACKAGE_VERSION = "0+unknown"
 
 OnUrl = Callable[[str], object]  # what it returns is awaited if it can be
+EngineName = Literal["auto", "native", "aioquic"]
 LOCAL_EDGE = "local"  # the value of `edge` that means: the embedded edge
 
 
@@ -38,6 +39,9 @@ class TunnelConfig:
             [QUICKTUNNEL_HA_CONNECTIONS].
         max_reconnect_attempts: failures in a row after which a connection is given up, None for
             never.
+        engine: which QUIC engine carries the connections: "native" (the package
+            asgi-quicktunnel-native), "aioquic", or "auto" for native where it is installed
+            [QUICKTUNNEL_ENGINE].
         service_url: where tunnels are provisioned [QUICKTUNNEL_SERVICE_URL].
         edge: comma-separated host:port entries that replace discovery (entries 1, 3, .. are
             region 1 and 2, 4, .. region 2), or "local" for the embedded edge [QUICKTUNNEL_EDGE].
@@ -71,6 +75,7 @@ class TunnelConfig:
     wait_ready: bool = False
     ha_connections: int = 2
     max_reconnect_attempts: int | None = None
+    engine: EngineName = "auto"
     service_url: str = "https://api.trycloudflare.com"
     edge: str | None = None
     nameservers: str | None = None
@@ -318,6 +323,7 @@ _TAKES: dict[str, _Takes] = {
     "max_reconnect_attempts": _Takes(
         _or_none(lambda value: _is_whole(value) and value >= 0), "a whole number from 0, or None"
     ),
+    "engine": _Takes(lambda value: value in get_args(EngineName), '"auto", "native" or "aioquic"'),
     "service_url": _Takes(_is_address, 'an address such as "https://api.trycloudflare.com"'),
     "edge": _Takes(
         _is_edge,
@@ -349,6 +355,7 @@ _ENVIRONMENT: dict[str, Callable[[str], Any]] = {
     "strict": _boolean,
     "wait_ready": _boolean,
     "ha_connections": int,
+    "engine": str,
     "service_url": str,
     "edge": _optional,
     "nameservers": _optional,

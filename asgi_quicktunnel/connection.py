@@ -13,6 +13,7 @@ from asgi_quicktunnel.origin.base import ConnectionFacts, Origin
 from asgi_quicktunnel.protocol.registration import ClientIdentity
 from asgi_quicktunnel.transport.base import TransportStatistics
 from asgi_quicktunnel.transport.engine import ClientSettings
+from asgi_quicktunnel.transport.engines import Engine
 from asgi_quicktunnel.transport.quic import QuicTransport, StalledQuic, dial_quic
 
 __all__ = ["ConnectionPlan", "HaConnection"]
@@ -32,6 +33,7 @@ class ConnectionPlan:
     credentials: Credentials
     identity: ClientIdentity
     settings: ClientSettings = field(repr=False)
+    engine: Engine
     origin: Origin = field(repr=False)
     timeout: float = 30.0
     service: str = "http://asgi-app"
@@ -77,7 +79,11 @@ class HaConnection:
         """
         plan = self._plan
         transport = await dial_quic(
-            self.address, plan.settings, timeout=plan.timeout, local_port=self.local_port
+            self.address,
+            plan.settings,
+            plan.engine,
+            timeout=plan.timeout,
+            local_port=self.local_port,
         )
         self._transport = transport
         self.local_port = transport.local_port

@@ -46,6 +46,7 @@ from asgi_quicktunnel.statistics import ConnectionStatistics, Transferred, Tunne
 from asgi_quicktunnel.status import TunnelStatus
 from asgi_quicktunnel.supervisor import Supervisor, TunnelUnknownError
 from asgi_quicktunnel.transport.engine import ClientSettings
+from asgi_quicktunnel.transport.engines import choose_engine
 from asgi_quicktunnel.transport.tls import QUIC_SERVER_NAME, trust_roots
 
 __all__ = ["QuickTunnel"]
@@ -220,7 +221,7 @@ class QuickTunnel:
                     # Only who asks for the embedded edge pays for its certificate authority.
                     from asgi_quicktunnel.emulator import LocalEdge
 
-                    edge = await stack.enter_async_context(LocalEdge())
+                    edge = await stack.enter_async_context(LocalEdge(engine=config.engine))
                     config = edge.config().with_options(_own_options(config))
                 while True:
                     await self._provision(config)
@@ -276,6 +277,7 @@ class QuickTunnel:
             settings=ClientSettings(
                 server_name=QUIC_SERVER_NAME, trust_roots=trust_roots(config.ca_file)
             ),
+            engine=choose_engine(config.engine),
             origin=self._origin,
             timeout=min(config.handshake_timeout, _DIAL_TIMEOUT),
         )

@@ -29,6 +29,7 @@ def test_defaults():
         "wait_ready": False,
         "ha_connections": 2,
         "max_reconnect_attempts": None,
+        "engine": "auto",
         "service_url": "https://api.trycloudflare.com",
         "edge": None,
         "nameservers": None,
@@ -85,6 +86,7 @@ def test_it_can_not_be_changed():
         ("on_url", ["print", 7]),
         ("url_file", [7, "/", "/no/such/folder/url"]),
         ("max_reconnect_attempts", ["2", 2.0, True, -1]),
+        ("engine", ["", "quinn", None, True]),
         (
             "service_url",
             ["", "api.example", "ftp://a", "https://", "https://a:b", "http://[::1", 7, None],
@@ -245,6 +247,7 @@ def environment(pem):
         "strict": ("1", True),
         "wait_ready": ("yes", True),
         "ha_connections": ("3", 3),
+        "engine": ("aioquic", "aioquic"),
         "service_url": ("http://127.0.0.1:1", "http://127.0.0.1:1"),
         "edge": ("127.0.0.1:1", "127.0.0.1:1"),
         "nameservers": ("192.0.2.1,192.0.2.2:54", "192.0.2.1,192.0.2.2:54"),

@@ -38,11 +38,13 @@ ONLY_TRANSPORT_BASE = {"control", "origin", "reconnect", "addresses", "readiness
 # Where these libraries may be known; elsewhere they are somebody's interface.
 LIBRARIES = {
     "aioquic": (
+        "transport/engines.py",  # its version
         "transport/engine_aioquic.py",
         "transport/aioquic_acceptor.py",
         "transport/aioquic_connection.py",
         "emulator/client_hello.py",  # reads what no engine tells, whichever engine serves
     ),
+    "asgi_quicktunnel_native": ("transport/engine_native.py",),
     "capnp": ("protocol/",),
     "dns": ("discovery.py", "readiness/", "emulator/zone.py"),
     "uvicorn": ("demo.py",),

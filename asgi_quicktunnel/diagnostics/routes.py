@@ -113,6 +113,7 @@ def _describe_connection(connection: ConnectionStatistics) -> dict[str, Any]:
         "conn_index": connection.conn_index,
         "colo": connection.colo,
         "address": str(transport.address),
+        "engine": transport.engine,
         "age": connection.age,
         "rtt": transport.rtt,
         "requests": connection.requests,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import itertools
+import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Any, Self, get_args
 import anyio
 import httpx
 
-from asgi_quicktunnel.config import TunnelConfig
+from asgi_quicktunnel.config import EngineName, TunnelConfig
 from asgi_quicktunnel.emulator.api import ProvisioningRequest, ServiceApi
 from asgi_quicktunnel.emulator.authority import Authority
 from asgi_quicktunnel.emulator.background import Background
@@ -36,8 +37,8 @@ from asgi_quicktunnel.emulator.violations import Violations
 from asgi_quicktunnel.emulator.visitor_tls import VisitorTls
 from asgi_quicktunnel.emulator.zone import Host, Zone
 from asgi_quicktunnel.errors import ConfigError, LocalProtocolError
-from asgi_quicktunnel.transport.aioquic_acceptor import AioquicAcceptor
 from asgi_quicktunnel.transport.engine import ServerSettings
+from asgi_quicktunnel.transport.engines import choose_engine
 
 __all__ = ["LocalEdge"]
 
@@ -60,6 +61,8 @@ class LocalEdge:
         domain: what the names stand under. Any but "localhost" gets an authoritative nameserver of
             its own (`zone`), which alone knows the names and publishes them as the real one does.
         publish_delay: seconds from a tunnel's first registration until its name exists there.
+        engine: which QUIC engine serves, as `TunnelConfig.engine`; None asks the environment. The
+            native one also serves connectors that offer post-quantum key shares alone.
 
     Attributes:
         tunnels: everything that was handed out, by name.
@@ -82,6 +85,7 @@ class LocalEdge:
         visitor_address: str = VISITOR_ADDRESS,
         domain: str = DOMAIN,
         publish_delay: float = 0.0,
+        engine: EngineName | None = None,
     ) -> None:
         _check(edges=edges, fin=fin, max_in_flight=max_in_flight, host=host)
         self.tunnels: Tunnels = Tunnels(changes := Changes(), domain=domain)
@@ -95,6 +99,7 @@ class LocalEdge:
         self._port = port
         self._domain = domain
         self._publish_delay = publish_delay
+        self._engine = engine
         self._api = ServiceApi(self._create_tunnel, self.faults)
         self._connections: deque[EdgeConnection] = deque(maxlen=KEPT)
         self._stopping = asyncio.Event()
@@ -245,11 +250,12 @@ class LocalEdge:
             background=background,
             numbers=itertools.count(1),
         )
+        engine = choose_engine(self._engine or TunnelConfig.from_env(os.environ).engine)
         leaf = authority.issue(EDGE_NAMES)
         settings = ServerSettings(leaf.certificate_chain, leaf.private_key)
         edges = []
         for index in range(self._edge_count):
-            acceptor = AioquicAcceptor(settings)
+            acceptor = engine.acceptor(settings)
             edge = QuicEdge(index, self._bind, acceptor, services, self._connections.append)
             stack.callback(edge.close)
             await edge.start()

@@ -17,6 +17,7 @@ class TransportStatistics:
 
     Attributes:
         address: the edge address it was dialled to.
+        engine: the QUIC engine that carries it, "native" or "aioquic".
         rtt: smoothed round-trip time in seconds, or None before the first sample.
         streams_open: request streams being served now.
         streams_total: request streams accepted since the dial.
@@ -27,6 +28,7 @@ class TransportStatistics:
     """
 
     address: EdgeAddress
+    engine: str
     rtt: float | None
     streams_open: int
     streams_total: int

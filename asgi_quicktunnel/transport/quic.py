@@ -21,7 +21,7 @@ from asgi_quicktunnel.protocol.datastream import MAX_HEAD_BYTES, OpeningReader, 
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
 from asgi_quicktunnel.transport.driver import EngineDriver, clock
 from asgi_quicktunnel.transport.engine import ClientSettings
-from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
+from asgi_quicktunnel.transport.engines import Engine
 from asgi_quicktunnel.transport.quic_stream import QuicStream
 from asgi_quicktunnel.transport.udp import UdpSocket
 
@@ -31,13 +31,19 @@ logger = logging.getLogger(__name__)
 
 
 async def dial_quic(
-    address: EdgeAddress, settings: ClientSettings, *, timeout: float, local_port: int = 0
+    address: EdgeAddress,
+    settings: ClientSettings,
+    engine: Engine,
+    *,
+    timeout: float,
+    local_port: int = 0,
 ) -> QuicTransport:
     """Connect to one edge address.
 
     Args:
         address: where the edge listens.
         settings: trust roots, server name and limits.
+        engine: what carries it.
         timeout: seconds for the whole handshake.
         local_port: UDP port to send from, 0 for any; one that is taken falls back to any.
 
@@ -47,7 +53,7 @@ async def dial_quic(
     Source: protocol.md §3 and §4.
     """
     try:
-        transport = QuicTransport(address, settings, local_port=local_port)
+        transport = QuicTransport(address, settings, engine, local_port=local_port)
     except OSError as exc:
         raise DialError(
             f"no UDP socket towards {address} could be opened: {exc}", address=str(address)
@@ -64,13 +70,19 @@ class QuicTransport:
     """One QUIC connection to the edge, an `EdgeTransport`. Made by `dial_quic`."""
 
     def __init__(
-        self, address: EdgeAddress, settings: ClientSettings, *, local_port: int = 0
+        self,
+        address: EdgeAddress,
+        settings: ClientSettings,
+        engine: Engine,
+        *,
+        local_port: int = 0,
     ) -> None:
         self.address = address
+        self._engine_name = engine.name
         self._server_name = settings.server_name
         self._socket = UdpSocket(address, self._on_datagrams, local_port=local_port)
         self._driver = EngineDriver(
-            AioquicEngine.client(settings, now=clock()),
+            engine.dial(settings, now=clock()),
             send_datagrams=self._socket.send,
             on_stream=self._on_stream,
         )
@@ -156,6 +168,7 @@ class QuicTransport:
         control = self._control is not None and self._control.stream_id in self._driver.streams
         return TransportStatistics(
             address=self.address,
+            engine=self._engine_name,
             rtt=engine.rtt,
             streams_open=len(self._driver.streams) - control,
             streams_total=self._streams_total,

@@ -85,6 +85,7 @@ async def test_status_of_a_tunnel_with_a_connection():
     """Every documented key is there, in JSON's types."""
     transport = TransportStatistics(
         address=EdgeAddress("2001:db8::7", 7844),
+        engine="native",
         rtt=0.02,
         streams_open=1,
         streams_total=5,
@@ -122,6 +123,7 @@ async def test_status_of_a_tunnel_with_a_connection():
                 "conn_index": 0,
                 "colo": "bog01",
                 "address": "[2001:db8::7]:7844",
+                "engine": "native",
                 "age": 12.5,
                 "rtt": 0.02,
                 "requests": 5,
@@ -141,7 +143,9 @@ async def test_status_of_a_tunnel_with_a_connection():
 )
 async def test_readiness(url, count, status):
     """Ready is an announced URL with a connection that serves; the HTTP status says the same."""
-    transport = TransportStatistics(EdgeAddress("192.0.2.1", 7844), None, 0, 0, 0, 0, 0, 0)
+    transport = TransportStatistics(
+        EdgeAddress("192.0.2.1", 7844), "aioquic", None, 0, 0, 0, 0, 0, 0
+    )
     connection = ConnectionStatistics(0, "bog01", 1.0, 0, transport)
     tunnel = Snapshot(
         TunnelStatistics(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from asgi_quicktunnel.emulator.authority import Authority
 from asgi_quicktunnel.emulator.client_hello import HelloReader
 from asgi_quicktunnel.transport.engine import ClientSettings
-from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
+from asgi_quicktunnel.transport.engines import choose_engine
 
 ROOTS = Authority.shared().certificate
 
@@ -16,7 +16,7 @@ def first_flight(**options):
     settings = ClientSettings(
         **{"server_name": "quic.cftunnel.com", "trust_roots": ROOTS, **options}
     )
-    return list(AioquicEngine.client(settings, now=0.0).datagrams_to_send(now=0.0))
+    return list(choose_engine("aioquic").dial(settings, now=0.0).datagrams_to_send(now=0.0))
 
 
 def test_name_and_protocols():

@@ -11,6 +11,7 @@ import pytest
 from asgi_quicktunnel.errors import StreamReset
 from asgi_quicktunnel.model import RequestHead, RequestKind
 from asgi_quicktunnel.protocol.datastream import DATA_SIGNATURE, RPC_SIGNATURE, encode_request
+from asgi_quicktunnel.transport.engines import choose_engine
 
 from tests_support.raw_edge import answer_of, connected
 
@@ -217,7 +218,7 @@ async def test_tcp_requests_are_declined():
 
 async def test_datagrams_are_dropped():
     """RFC 9221 datagrams of any content are dropped."""
-    async with connected(app) as (edge, _):
+    async with connected(app, accept=choose_engine("aioquic")) as (edge, _):
         for data in (b"", b"\0", b"x" * 1000):
             edge.driver._engine._connection.send_datagram_frame(data)
         edge.driver.schedule_transmit()

@@ -16,6 +16,7 @@ from asgi_quicktunnel.model import EdgeAddress
 from asgi_quicktunnel.origin.asgi import AsgiOrigin
 from asgi_quicktunnel.supervisor import Supervisor
 
+from tests_support.engines import engine
 from tests_support.raw_edge import CREDENTIALS, IDENTITY, RawEdge
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +44,7 @@ class Watched:
             credentials=CREDENTIALS,
             identity=IDENTITY,
             settings=edge.client_settings,
+            engine=engine(),
             origin=AsgiOrigin(app, emit=self._emit),
             timeout=0.5,
         )
@@ -230,7 +232,7 @@ async def test_a_wrong_server_is_an_error_that_says_so():
             edge.client_settings, trust_roots=issue(authority_name="another").authority
         )
         with pytest.raises(DialError, match="handshake failed"):
-            await dial_quic(other.address, settings, timeout=5)
+            await dial_quic(other.address, settings, engine(), timeout=5)
 
 
 async def test_no_route_is_an_error_that_names_the_address():
@@ -240,7 +242,7 @@ async def test_no_route_is_an_error_that_names_the_address():
 
         nowhere = EdgeAddress("127.0.0.1", 9)
         with pytest.raises(DialError) as failed:
-            await dial_quic(nowhere, edge.client_settings, timeout=0.3)
+            await dial_quic(nowhere, edge.client_settings, engine(), timeout=0.3)
         assert failed.value.address == "127.0.0.1:9"
         assert failed.value.retryable
 

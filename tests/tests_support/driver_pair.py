@@ -3,11 +3,10 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-from asgi_quicktunnel.transport.aioquic_acceptor import AioquicAcceptor
 from asgi_quicktunnel.transport.driver import EngineDriver
-from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
 
 from tests_support.engine_pair import settings
+from tests_support.engines import engine
 
 
 class DriverPair:
@@ -16,14 +15,14 @@ class DriverPair:
     def __init__(self, **changes):
         client_settings, server_settings = settings(**changes)
         self.loop = asyncio.get_running_loop()
-        self.acceptor = AioquicAcceptor(server_settings)
+        self.acceptor = engine().acceptor(server_settings)
         self.server = None
         self.cut = False
         self.sent = []
         self.client_accepted = asyncio.Queue()
         self.server_accepted = asyncio.Queue()
         self.client = EngineDriver(
-            AioquicEngine.client(client_settings, now=self.loop.time()),
+            engine().dial(client_settings, now=self.loop.time()),
             send_datagrams=self._to_server,
             on_stream=self.client_accepted.put_nowait,
         )
@@ -35,9 +34,9 @@ class DriverPair:
 
     def _deliver(self, datagrams):
         if self.server is None:
-            engine, _ = self.acceptor.accept(datagrams[0], ("192.0.2.1", 1), now=self.loop.time())
+            accepted, _ = self.acceptor.accept(datagrams[0], ("192.0.2.1", 1), now=self.loop.time())
             self.server = EngineDriver(
-                engine,
+                accepted,
                 send_datagrams=self._to_client,
                 on_stream=self.server_accepted.put_nowait,
                 keep_alive=None,

@@ -5,7 +5,6 @@ import itertools
 import random
 from collections import defaultdict
 
-from asgi_quicktunnel.transport.aioquic_acceptor import AioquicAcceptor
 from asgi_quicktunnel.transport.engine import (
     ClientSettings,
     Closed,
@@ -17,9 +16,9 @@ from asgi_quicktunnel.transport.engine import (
     StreamStopped,
     Writable,
 )
-from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
 
 from tests_support.edge_certificates import issue
+from tests_support.engines import engine
 
 SERVER_NAME = "quic.cftunnel.com"
 
@@ -87,19 +86,26 @@ class Side:
 
 
 class EnginePair:
-    """A client and a server engine on a link with delay and seeded loss."""
+    """A client and a server engine on a link with delay and seeded loss.
 
-    def __init__(self, *, loss=0.0, delay=0.01, seed=0, **changes):
+    Datagrams longer than `mtu` are lost. `dial` and `accept` name the engines of the two sides;
+    without them it is the one under test.
+    """
+
+    def __init__(self, *, loss=0.0, delay=0.01, seed=0, mtu=65507, **changes):
+        dial, accept = changes.pop("dial", None), changes.pop("accept", None)
         client_settings, server_settings = settings(**changes)
         self.now = 1000.0
         self.rng = random.Random(seed)
         self.loss = loss
         self.delay = delay
-        self.acceptor = AioquicAcceptor(server_settings)
+        self.acceptor = (accept or engine()).acceptor(server_settings)
         self.client, self.server = Side(), Side()
-        self.client.engine = AioquicEngine.client(client_settings, now=self.now)
+        self.client.engine = (dial or engine()).dial(client_settings, now=self.now)
         self._wire = []
         self._order = itertools.count()
+        self.mtu = mtu
+        self.too_large = 0
         self.largest = 0
         self.dropping = None
 
@@ -112,7 +118,7 @@ class EnginePair:
             if moment is None or moment > deadline:
                 self.now = deadline
                 return bool(until())
-            self.now = max(self.now, moment)
+            self.now = max(self.now + CLOCK_STEP, moment)
             self._deliver()
             for side in self._sides():
                 due = side.engine.next_timeout()
@@ -159,9 +165,15 @@ class EnginePair:
             if side.engine is None:
                 continue
             for datagram in side.engine.datagrams_to_send(now=self.now):
+                if len(datagram) > self.mtu:
+                    self.too_large += 1
+                    continue
                 self.largest = max(self.largest, len(datagram))
                 if self.rng.random() < self.loss or (self.dropping and self.dropping(side)):
                     continue
                 entry = (self.now + self.delay, next(self._order), target, datagram)
                 heapq.heappush(self._wire, entry)
             side.poll()
+
+
+CLOCK_STEP = 1e-6  # s; no clock stands still, and a rounded timer may need a moment more

@@ -21,10 +21,11 @@ from asgi_quicktunnel.protocol.registration import (
 )
 from asgi_quicktunnel.transport.driver import EngineDriver
 from asgi_quicktunnel.transport.engine import ClientSettings
-from asgi_quicktunnel.transport.engine_aioquic import AioquicEngine
 from asgi_quicktunnel.transport.quic_stream import QuicStream
 from asgi_quicktunnel.transport.tls import QUIC_SERVER_NAME
 from asgi_quicktunnel.transport.udp import UdpSocket
+
+from tests_support.engines import engine
 
 __all__ = ["RawConnector", "RawRequest", "greet", "raw_connector", "registered"]
 
@@ -76,7 +77,7 @@ class RawConnector:
         self.socket = UdpSocket(EdgeAddress(host, port), self._on_datagrams)
         loop = asyncio.get_running_loop()
         self.driver = EngineDriver(
-            AioquicEngine.client(ClientSettings(server_name, roots), now=loop.time()),
+            engine().dial(ClientSettings(server_name, roots), now=loop.time()),
             send_datagrams=self.socket.send,
             on_stream=self._on_stream,
         )

@@ -16,11 +16,11 @@ from asgi_quicktunnel.protocol.registration import (
     RegisterRequested,
     RegistrationServer,
 )
-from asgi_quicktunnel.transport.aioquic_acceptor import AioquicAcceptor
 from asgi_quicktunnel.transport.driver import EngineDriver
 from asgi_quicktunnel.transport.udp import UdpListener
 
 from tests_support.engine_pair import settings
+from tests_support.engines import engine
 
 CREDENTIALS = Credentials(uuid.UUID(int=1), "account", b"s" * 32, "raw.example")
 
@@ -30,9 +30,9 @@ IDENTITY = ClientIdentity(b"c" * 16, "asgi-quicktunnel/1", "linux_amd64", DEFAUL
 class RawEdge:
     """One UDP port; keeps the drivers of whoever connects and registers everyone."""
 
-    def __init__(self, host="127.0.0.1", **changes):
+    def __init__(self, host="127.0.0.1", *, accept=None, **changes):
         self.client_settings, server_settings = settings(**changes)
-        self._acceptor = AioquicAcceptor(server_settings)
+        self._acceptor = (accept or engine()).acceptor(server_settings)
         self._listener = UdpListener(host, 0, self._on_datagrams)
         self._host = host
         self._drivers = {}
@@ -66,22 +66,22 @@ class RawEdge:
         if self.silent:
             return
         for data, sender in batch:
-            engine, answer = self._acceptor.accept(
+            accepted, answer = self._acceptor.accept(
                 data, sender, now=asyncio.get_running_loop().time()
             )
             if answer is not None:
                 self._listener.send([answer], sender)
-            if engine is None:
+            if accepted is None:
                 continue
-            if engine not in self._drivers:
-                self._drivers[engine] = driver = EngineDriver(
-                    engine,
+            if accepted not in self._drivers:
+                self._drivers[accepted] = driver = EngineDriver(
+                    accepted,
                     send_datagrams=lambda datagrams, sender=sender: self._send(datagrams, sender),
                     on_stream=self._on_stream,
                     keep_alive=None,
                 )
                 self.drivers.append(driver)
-            self._drivers[engine].datagrams_received([data])
+            self._drivers[accepted].datagrams_received([data])
 
     def _send(self, datagrams, sender):
         if not self.silent:
@@ -144,6 +144,7 @@ async def connected(app, *, events=None, **changes):
                 b"c" * 16, "asgi-quicktunnel/1", "linux_amd64", DEFAULT_FEATURES
             ),
             settings=edge.client_settings,
+            engine=engine(),
             origin=AsgiOrigin(app, emit=events.append),
             timeout=10,
         )

@@ -6,6 +6,7 @@ import pytest
 from asgi_quicktunnel.errors import ConnectionLost, LocalProtocolError, StreamReset
 
 from tests_support.driver_pair import driver_pair
+from tests_support.engines import engine
 
 pytestmark = pytest.mark.anyio
 KIB = 1024
@@ -185,7 +186,8 @@ async def test_a_stream_that_is_over_is_forgotten():
         await anyio.wait_all_tasks_blocked()
         assert pair.client.streams == {}
         assert pair.server.streams == {}
-        assert pair.client._engine._streams == {}
+        if engine().name == "aioquic":
+            assert pair.client._engine._streams == {}
 
 
 async def test_a_reader_may_give_up_when_nobody_listens():
