@@ -11,7 +11,7 @@ from asgi_quicktunnel.errors import LocalProtocolError, QuickTunnelError
 from asgi_quicktunnel.model import Credentials, EdgeAddress, Registration
 from asgi_quicktunnel.origin.base import ConnectionFacts, Origin
 from asgi_quicktunnel.protocol.registration import ClientIdentity
-from asgi_quicktunnel.transport.base import TransportStatistics
+from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
 from asgi_quicktunnel.transport.engine import ClientSettings
 from asgi_quicktunnel.transport.engines import Engine
 from asgi_quicktunnel.transport.quic import QuicTransport, StalledQuic, dial_quic
@@ -119,13 +119,13 @@ class HaConnection:
         if self._transport is None or self.registration is None:
             raise LocalProtocolError("serve() needs a connection that was opened")
         facts = ConnectionFacts(self.conn_index, self.registration.colo)
-        loop = asyncio.get_running_loop()
-        serve = self._plan.origin.serve
-        async for stream in self._transport:
-            task = loop.create_task(serve(stream, facts))
-            self._requests.add(task)
+        create_task = asyncio.get_running_loop().create_task
+
+        def answer(stream: RequestStream) -> None:
+            self._requests.add(create_task(self._answer(stream, facts)))
             self._idle.clear()
-            task.add_done_callback(self._on_request_done)
+
+        await self._transport.serve(answer)
 
     @property
     def requests(self) -> int:
@@ -165,6 +165,7 @@ class HaConnection:
             task.cancel()
         if unfinished:
             await asyncio.wait(unfinished)
+            self._requests.difference_update(unfinished)  # those that never began are still there
         return len(unfinished)
 
     async def abandon(self) -> None:
@@ -185,12 +186,18 @@ class HaConnection:
         """A snapshot, or None before the dial succeeded."""
         return self._transport.statistics() if self._transport is not None else None
 
-    def _on_request_done(self, task: asyncio.Task[None]) -> None:
-        self._requests.discard(task)
-        if not self._requests:
-            self._idle.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("a request failed outside its origin", exc_info=error)
+    async def _answer(self, stream: RequestStream, facts: ConnectionFacts) -> None:
+        """The whole task of one request: a callback at its end would cost a turn of the loop."""
+        try:
+            await self._plan.origin.serve(stream, facts)
+        except Exception:
+            self._log.exception("a request failed outside its origin")
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._requests.discard(task)
+            if not self._requests:
+                self._idle.set()
 
 
 _LINGER = 0.2  # s; design.md §4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -131,8 +131,14 @@ class EdgeTransport(Protocol):
         """The stream that carries the registration RPC; the same one at each call."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[RequestStream]:
-        """Requests as they arrive; ends when `aclose` was called.
+    async def serve(self, on_request: Callable[[RequestStream], None]) -> None:
+        """Hand over requests until `aclose` is called.
+
+        A call rather than an iteration: an iteration costs each request two turns of the loop.
+
+        Args:
+            on_request: called with each request as it arrives, and at once with those that came
+                before; it must not block.
 
         Raises:
             ConnectionLost: the connection ended otherwise.

@@ -58,7 +58,7 @@ class EngineDriver:
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._lost: ConnectionLost | None = None
         self._touched: dict[QuicStream, None] = {}
-        self._transmit_handle: asyncio.Handle | None = None
+        self._transmit_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._last_heard = clock()
         self.wakeups = 0
@@ -93,8 +93,13 @@ class EngineDriver:
         with self._lock:
             self._receive(datagrams, clock())
             events = self._poll()
-        self._dispatch(events)
-        self.schedule_transmit()
+        # Transmit after the tasks that this starts, so that what they say first goes with it.
+        was_due, self._transmit_due = self._transmit_due, True
+        try:
+            self._dispatch(events)
+        finally:
+            if not was_due:
+                self._loop.call_soon(self._transmit)
 
     def open_stream(self) -> QuicStream:
         """Open a bidirectional stream.
@@ -114,7 +119,7 @@ class EngineDriver:
         if self._lost is None:
             with self._lock:
                 self._engine.close(code, reason)
-            self._transmit()
+            self._transmit_now()
             while self._lost is None and (events := self._locked_poll()):
                 self._dispatch(events)  # what stood before the close in the queue
             if self._lost is None:
@@ -137,8 +142,9 @@ class EngineDriver:
 
     def schedule_transmit(self) -> None:
         """Transmit before the loop sleeps again."""
-        if self._transmit_handle is None and self._lost is None:
-            self._transmit_handle = self._loop.call_soon(self._transmit)
+        if not self._transmit_due and self._lost is None:
+            self._transmit_due = True
+            self._loop.call_soon(self._transmit)
 
     def read(self, stream: QuicStream, max_bytes: int) -> tuple[bytes, bool]:
         """Take data of a stream, and with it grant credit."""
@@ -206,7 +212,7 @@ class EngineDriver:
             self._timer.cancel()
             self._timer = None
         self._dispatch(self._locked_poll())
-        self._transmit()
+        self._transmit_now()
 
     def _receive(self, datagrams: Sequence[bytes], now: float) -> None:
         due = self._engine.next_timeout()
@@ -240,23 +246,28 @@ class EngineDriver:
             return self._poll()
 
     def _transmit(self) -> None:
-        if self._transmit_handle is not None:
-            self._transmit_handle.cancel()
-            self._transmit_handle = None
-        if self._lost is not None:
+        if self._lost is not None or not self._transmit_due:
             return
+        self._transmit_due = False
         self.wakeups += 1
+        engine = self._engine
         touched, self._touched = self._touched, {}
         now = clock()
         with self._lock:
             for stream in touched:
-                stream.flush(self._engine)
-            datagrams = self._engine.datagrams_to_send(now=now)
+                stream.flush(engine)
+            datagrams = engine.datagrams_to_send(now=now)
             events = self._poll()
+            due = engine.next_timeout()
         if datagrams:
             self._send_datagrams(datagrams)
-        self._dispatch(events)
-        self._arm_timer(now)
+        if events:
+            self._dispatch(events)
+        self._arm_timer(due, now)
+
+    def _transmit_now(self) -> None:
+        self._transmit_due = True
+        self._transmit()
 
     def _dispatch(self, events: Sequence[EngineEvent]) -> None:
         """Tell the streams; app code may run in here, so the lock is not held."""
@@ -293,11 +304,9 @@ class EngineDriver:
         else:
             self._on_stream(stream)
 
-    def _arm_timer(self, now: float) -> None:
+    def _arm_timer(self, due: float | None, now: float) -> None:
         if self._lost is not None:
             return
-        with self._lock:
-            due = self._engine.next_timeout()
         if self._keep_alive is not None:
             wake = self._last_heard + self._keep_alive
             due = wake if due is None else min(due, wake)
@@ -316,7 +325,7 @@ class EngineDriver:
             return
         with self._lock:
             self._work(clock() + _CLOCK_RESOLUTION)
-        self._transmit()
+        self._transmit_now()
 
     def _finish(self, closed: Closed, *, in_silence: bool = False) -> None:
         self._lost = _lost(closed)
@@ -326,10 +335,9 @@ class EngineDriver:
                 datagrams = self._engine.datagrams_to_send(now=clock())
             if datagrams:
                 self._send_datagrams(datagrams)
-        for handle in (self._timer, self._transmit_handle):
-            if handle is not None:
-                handle.cancel()
-        self._timer = self._transmit_handle = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._touched.clear()
         for stream in list(self.streams.values()):
             stream.handle_lost(self._lost)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from asgi_quicktunnel.errors import (
     ConnectionLost,
@@ -88,14 +87,14 @@ class QuicTransport:
         )
         self._stalled = StalledQuic(self._socket, self._driver)
         self._control: QuicStream | None = None
-        self._arrivals: deque[RequestStream] = deque()
-        self._arrived: asyncio.Future[None] | None = None
+        self._early: list[RequestStream] = []  # arrived before `serve`
+        self._on_request: Callable[[RequestStream], None] = self._early.append
         self._opening_bytes = 0
         self._services: set[asyncio.Task[None]] = set()
         self._closing = False
         self._streams_total = 0
         self._streams_refused = 0
-        self._driver.closed.add_done_callback(lambda _: self._on_closed())
+        self._driver.closed.add_done_callback(lambda _: self._socket.close())
 
     async def connect(self, timeout: float) -> None:
         """Wait for the handshake.
@@ -135,17 +134,18 @@ class QuicTransport:
             self._control = self._driver.open_stream()
         return self._control
 
-    async def __aiter__(self) -> AsyncIterator[RequestStream]:
-        """Requests as they arrive; see `EdgeTransport.__aiter__`."""
-        while True:
-            while self._arrivals:
-                yield self._arrivals.popleft()
-            if self._driver.closed.done():
-                if self._closing:
-                    return
-                raise self._driver.lost or ConnectionLost("the connection ended")
-            self._arrived = asyncio.get_running_loop().create_future()
-            await self._arrived
+    async def serve(self, on_request: Callable[[RequestStream], None]) -> None:
+        """Hand over requests until `aclose` is called; see `EdgeTransport.serve`."""
+        self._on_request = on_request
+        for stream in self._early:
+            on_request(stream)
+        self._early.clear()
+        try:
+            await asyncio.shield(self._driver.closed)
+        finally:
+            self._on_request = self._early.append
+        if not self._closing:
+            raise self._driver.lost or ConnectionLost("the connection ended")
 
     async def aclose(self, code: int = 0, reason: str = "") -> None:
         """Close the connection and free its socket; harmless when repeated."""
@@ -191,10 +191,6 @@ class QuicTransport:
     def _on_datagrams(self, datagrams: list[bytes]) -> None:
         self._driver.datagrams_received(datagrams)
 
-    def _on_closed(self) -> None:
-        self._socket.close()
-        self._wake()
-
     def _on_stream(self, stream: QuicStream) -> None:
         opening = _Opening(stream, self._accept, self._refuse, self._hold)
         stream.on_readable = opening.handle_readable
@@ -211,17 +207,12 @@ class QuicTransport:
             task.add_done_callback(self._services.discard)
             return
         self._streams_total += 1
-        self._arrivals.append(QuicRequestStream(stream, head))
-        self._wake()
+        self._on_request(QuicRequestStream(stream, head))
 
     def _refuse(self, stream: QuicStream, error: ProtocolError) -> None:
         self._streams_refused += 1
         logger.debug("stream %d of %s refused: %s", stream.stream_id, self.address, error)
         stream.reset(0)
-
-    def _wake(self) -> None:
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
 
 
 class StalledQuic:
@@ -292,13 +283,15 @@ class QuicRequestStream:
             raise LocalProtocolError("the head of the answer was sent before")
         encoded = encode_response(head)
         self._responded = True
-        await self._stream.send(encoded)
+        self._stream.send_nowait(encoded)  # a head is small: what follows it may wait
 
     async def send(self, data: bytes) -> None:
         """Queue bytes of the answer; see `RequestStream.send`."""
         if not self._responded:
             raise LocalProtocolError("the body of the answer was sent before its head")
-        await self._stream.send(data)
+        self._stream.send_nowait(data)
+        if self._stream.is_full:
+            await self._stream.wait_writable()
 
     async def send_eof(self) -> None:
         """End the answer; the rest of the request is refused (protocol.md §6.5)."""
@@ -307,7 +300,7 @@ class QuicRequestStream:
         if not self._responded:
             raise LocalProtocolError("the answer was ended before its head was sent")
         self._ended = True
-        await self._stream.send_eof()
+        self._stream.send_eof_nowait()
         self._stream.stop(0)
 
     def reset(self, code: int = 0) -> None:

@@ -131,7 +131,22 @@ class QuicStream:
     async def send(self, data: bytes) -> None:
         """Queue bytes, wait above the high-water mark; see `ByteStream.send`."""
         self.send_nowait(data)
-        while self._blocked or self._queued > _SEND_BATCH:
+        if self.is_full:
+            await self.wait_writable()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a writer should wait."""
+        return self._blocked or self._queued > _SEND_BATCH
+
+    async def wait_writable(self) -> None:
+        """Wait until less than the high-water mark is queued.
+
+        Raises:
+            StreamReset: the peer reads no more.
+            ConnectionLost: the connection beneath ended.
+        """
+        while self.is_full:
             if self._send_error is not None:
                 raise self._send_error
             if self._drained is None:
@@ -159,6 +174,10 @@ class QuicStream:
 
     async def send_eof(self) -> None:
         """Say that nothing more comes; see `ByteStream.send_eof`."""
+        self.send_eof_nowait()
+
+    def send_eof_nowait(self) -> None:
+        """Queue the end; it travels with the last data."""
         if self._send_error is None and not self._end_queued:
             self._end_queued = True
             self._owner.touch(self)
@@ -226,26 +245,27 @@ class QuicStream:
         """Hand the queue to the engine, as much as it takes."""
         if self._end_sent:
             return
-        stream_id = self.stream_id
-        if len(self._queue) > 1 and self._queued <= _SEND_BATCH:
-            self._queue = [b"".join(self._queue)]
-        while self._queue:
-            data = self._queue[0]
-            end = self._end_queued and len(self._queue) == 1
-            accepted = engine.write(stream_id, data, end=end)
+        queue = self._queue
+        if len(queue) > 1 and self._queued <= _SEND_BATCH:
+            queue[:] = (b"".join(queue),)
+        end = self._end_queued
+        if end and not queue:
+            queue.append(b"")
+        while queue:
+            data = queue[0]
+            accepted = engine.write(self.stream_id, data, end=end and len(queue) == 1)
             self._queued -= accepted
             if accepted < len(data):
-                self._queue[0] = memoryview(data)[accepted:]
+                queue[0] = memoryview(data)[accepted:]
                 self._blocked = True
                 return
-            del self._queue[0]
-            self._end_sent = end
-        if self._end_queued and not self._end_sent:
-            engine.write(stream_id, b"", end=True)
-            self._end_sent = True
+            del queue[0]
         self._blocked = False
-        self._wake_writer()
-        self._forget_if_over()
+        if self._drained is not None:
+            self._wake_writer()
+        if end:
+            self._end_sent = True
+            self._forget_if_over()
 
     def _drop_queue(self) -> None:
         self._queue.clear()
