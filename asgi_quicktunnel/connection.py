@@ -190,7 +190,7 @@ class HaConnection:
         """The whole task of one request: a callback at its end would cost a turn of the loop."""
         try:
             await self._plan.origin.serve(stream, facts)
-        except Exception:
+        except Exception:  # noqa: BLE001  # it is logged, and one request's
             self._log.exception("a request failed outside its origin")
         finally:
             task = asyncio.current_task()

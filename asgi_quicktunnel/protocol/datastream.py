@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Sequence
+from itertools import compress
 from struct import pack
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from asgi_quicktunnel.errors import LocalProtocolError, RemoteProtocolError
 from asgi_quicktunnel.model import Headers, RequestHead, RequestKind, ResponseHead
 from asgi_quicktunnel.protocol.framing import framed_size
-from asgi_quicktunnel.protocol.reader import MessageReader, StructListReader
+from asgi_quicktunnel.protocol.reader import MessageReader, StructListReader, TextLayout
 
 __all__ = [
     "DATA_SIGNATURE",
@@ -110,7 +112,7 @@ class _Collector:
 
     def __init__(self, signatures: tuple[bytes, ...]) -> None:
         self._signatures = signatures
-        self._buffer = bytearray()
+        self._buffer: bytearray | None = None  # what came so far, if it is not enough
         self._done = False
         self.rest = b""
 
@@ -118,7 +120,7 @@ class _Collector:
         if self._done:
             raise LocalProtocolError("the head was read; what follows belongs to the stream")
         buffer: bytes | bytearray = data
-        if self._buffer:
+        if self._buffer is not None:
             buffer = self._buffer
             buffer += data
         signature = bytes(buffer[: len(DATA_SIGNATURE)])
@@ -139,7 +141,7 @@ class _Collector:
 
     def _finish(self, buffer: bytes | bytearray, consumed: int) -> None:
         self.rest = bytes(buffer[consumed:])
-        self._buffer = bytearray()
+        self._buffer = None
         self._done = True
 
 
@@ -201,19 +203,61 @@ def _decode_metadata(
     """What comes once, by pseudo-name, and the headers in order."""
     if len(entries) > MAX_METADATA:
         raise RemoteProtocolError(f"{len(entries)} headers; at most {MAX_METADATA} are accepted")
-    single: dict[bytes, bytes] = {}
-    headers = []
-    values = []
-    for pair in entries.text_pairs(names):
-        name, value = pair
-        values.append(value)
-        if name[0] == _COLON:
-            single[name] = value
-        else:
-            headers.append(pair)
+    pointers = entries.pointers
+    shape = names.shapes.get(pointers)
+    values = entries.texts(shape.layout) if shape is not None else None
+    if shape is not None and values is not None:
+        single = {name: values[index] for name, index in shape.single}
+        headers = list(zip(shape.names, compress(values, shape.is_header), strict=True))
+    else:
+        pairs = entries.text_pairs(names)
+        values = tuple([value for _, value in pairs])
+        single = {name: value for name, value in pairs if name[0] == _COLON}
+        headers = [pair for pair in pairs if pair[0][0] != _COLON]
+        if shape is None:
+            names.shapes.meet(pointers, entries, [name for name, _ in pairs])
     if _has_line_break(values):
         raise RemoteProtocolError("CR, LF or NUL in a metadata value")
     return single, headers
+
+
+class _Shape(NamedTuple):
+    """What metadata with the same pointers and keys have in common.
+
+    Attributes:
+        layout: where the values lie.
+        names: of the headers among them.
+        is_header: of each value.
+        single: the other names, and which value is theirs.
+    """
+
+    layout: TextLayout
+    names: list[bytes]
+    is_header: list[bool]
+    single: list[tuple[bytes, int]]
+
+
+class _Shapes(dict[bytes, _Shape | None]):
+    """Shapes by their pointers. A visitor's next request differs from the last in few lengths, and
+    often in none.
+
+    What was met once has none yet: most metadata that are never met again cost no more for it.
+    """
+
+    def meet(self, pointers: bytes, entries: StructListReader, names: list[bytes]) -> None:
+        """Remember metadata that were found to be sound."""
+        if pointers in self:
+            layout = TextLayout.of(entries)
+            if layout is not None:
+                is_header = [name[0] != _COLON for name in names]
+                single = [(name, i) for i, name in enumerate(names) if name[0] == _COLON]
+                kept = list(compress(names, is_header))
+                self[pointers] = _Shape(layout, kept, is_header, single)
+        elif 0 < len(pointers) <= _REMEMBERED_POINTERS:
+            # Visitors choose the lengths: they may empty this table, but not make it grow.
+            if len(self) >= _REMEMBERED_SHAPES:
+                self.clear()
+            self[pointers] = None
 
 
 class _KeyNames(dict[bytes, bytes]):
@@ -225,10 +269,14 @@ class _KeyNames(dict[bytes, bytes]):
     Args:
         single: keys that should come once, and their pseudo-names.
         ignored: header names that are none of the reader's business.
+
+    Attributes:
+        shapes: of the metadata that these keys were found in.
     """
 
     def __init__(self, single: dict[bytes, bytes], ignored: frozenset[bytes]) -> None:
         super().__init__()
+        self.shapes = _Shapes()
         self._single = single
         self._ignored = ignored
 
@@ -360,7 +408,7 @@ def _encode_key(key: bytes) -> _Key:
     return key + _PADDING[size & 7], (size + 1) << 3 | _BYTES, size >> 3 << 2
 
 
-def _has_line_break(values: list[bytes]) -> bool:
+def _has_line_break(values: Sequence[bytes]) -> bool:
     text = b"".join(values)
     return b"\r" in text or b"\n" in text or b"\0" in text
 
@@ -382,6 +430,8 @@ _HEADER_KEY = b"HttpHeader:"
 _METHOD, _HOST, _STATUS, _UNKNOWN = b":method", b":host", b":status", b":"
 _COLON = ord(":")
 _TEXT_ENDS = (b"\0", b"")  # a text of no bytes at all is empty too
+_REMEMBERED_SHAPES = 128
+_REMEMBERED_POINTERS = 16 * 64  # bytes: of 64 entries
 _REMEMBERED_KEYS = 1024
 _REMEMBERED_BYTES = 128
 _request_keys = _KeyNames({b"HttpMethod": _METHOD, b"HttpHost": _HOST}, frozenset({b"host"}))

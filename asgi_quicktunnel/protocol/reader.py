@@ -13,7 +13,7 @@ from struct import Struct, iter_unpack
 from asgi_quicktunnel.errors import RemoteProtocolError
 from asgi_quicktunnel.protocol.framing import segments
 
-__all__ = ["MessageReader", "StructListReader", "StructReader"]
+__all__ = ["MessageReader", "StructListReader", "StructReader", "TextLayout"]
 
 
 class MessageReader:
@@ -223,6 +223,36 @@ class StructListReader:
         start = self._start + index * (self._data + 8 * self._pointers)
         return StructReader(self._message, self._segment_id, start, self._data, self._pointers)
 
+    @property
+    def pointers(self) -> bytes:
+        """The structs as they lie there, if they are two pointers each; otherwise nothing."""
+        if self._data or self._pointers != 2:
+            return b""
+        return self._segment[self._start : self._start + 16 * self._count]
+
+    def texts(self, layout: TextLayout) -> tuple[bytes, ...] | None:
+        """The second text of every struct, read in one go.
+
+        Args:
+            layout: of a list with the same `pointers`.
+
+        Returns:
+            None when the first texts are others than that list's, or not everything is as it
+            should be: then `text_pairs` says what there is.
+        """
+        segment, start = self._segment, self._start + 16 * self._count
+        if start + layout.size > len(segment):
+            return None
+        texts: tuple[bytes, ...] = layout.unpack_from(segment, start)
+        # A padding of NULs begins with the one that ends its text.
+        if texts[::3] != layout.keys or b"".join(texts[2::3]).strip(b"\0"):
+            return None
+        return texts[1::3]
+
+    @property
+    def _segment(self) -> bytes:
+        return self._message.segments[self._segment_id]
+
     def __iter__(self) -> Iterator[StructReader]:
         return (self[index] for index in range(self._count))
 
@@ -240,7 +270,7 @@ class StructListReader:
         """
         if self._data or self._pointers != 2:
             return [(names[struct.text(0) + b"\0"], struct.text(1)) for struct in self]
-        segment = self._message.segments[self._segment_id]
+        segment = self._segment
         first, after_list = self._start, self._start + 16 * self._count
         pairs = []
         # The hot path: each text lies behind the one before, padded to whole words, as every known
@@ -274,6 +304,40 @@ class StructListReader:
         except IndexError:
             raise RemoteProtocolError(_OUTSIDE) from None
         return pairs
+
+
+class TextLayout(Struct):
+    """Where the texts lie in lists of pairs whose pointers are the same.
+
+    Attributes:
+        keys: the first text of each pair, with its NUL.
+    """
+
+    keys: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, entries: StructListReader) -> TextLayout | None:
+        """The layout of a list that `StructListReader.text_pairs` could read.
+
+        Returns:
+            None unless the texts follow each other in order, each in whole words, as every known
+            encoder lays them out.
+        """
+        pointers = entries.pointers
+        text = len(pointers)
+        formats = "<"
+        for place, (low, high) in enumerate(_POINTER.iter_unpack(pointers)):
+            size = high >> 3
+            if 8 * place + 6 + 2 * low != text or high & 7 != _BYTES or not size:
+                return None
+            if place & 1:  # a value; and the padding behind it, which begins with its NUL
+                formats += f"{size - 1}s{8 - (size - 1 & 7)}s"
+            else:
+                formats += f"{size}s{-size & 7}x"
+            text += size + 7 & -8
+        layout = cls(formats)
+        layout.keys = layout.unpack_from(entries._segment, entries._start + len(pointers))[::3]
+        return layout
 
 
 def _far_position(low: int) -> int:

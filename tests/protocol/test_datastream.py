@@ -341,6 +341,79 @@ def test_entries_of_no_size_are_counted():
         decode_response(message)
 
 
+@given(requests)
+def test_a_request_reads_the_same_each_time(head):
+    """Its layout is remembered from the second time on, and the result is no other."""
+    message = encode_request(head)[8:]
+    assert decode_request(message) == decode_request(message) == decode_request(message)
+
+
+def _met(head):
+    """The message of a request whose layout is known by now."""
+    message = encode_request(head)[8:]
+    for _ in range(3):
+        assert decode_request(message).headers == head.headers
+    return message
+
+
+def test_other_values_in_a_known_layout_are_read():
+    """Of metadata with the same lengths each brings its own keys and values."""
+    _met(REQUEST)
+    for name in (b"cookie", b"kookie"):
+        other = [(name, b"z=" + value[2:]) for _, value in REQUEST.headers[1:2]]
+        head = RequestHead(
+            REQUEST.kind,
+            b"/",
+            "GREATEST",
+            b"u.example:8444",
+            [REQUEST.headers[0], *other, *REQUEST.headers[2:]],
+        )
+        assert decode_request(encode_request(head)[8:]) == head
+
+
+@pytest.mark.parametrize("bad", [b"\r", b"\n", b"\0"])
+def test_a_known_layout_does_not_hide_line_breaks(bad):
+    """Values are looked at each time."""
+    message = _met(REQUEST)
+    with pytest.raises(RemoteProtocolError, match="CR, LF or NUL"):
+        decode_request(message.replace(b"b=2", b"b" + bad + b"2"))
+
+
+def test_a_known_layout_does_not_hide_a_missing_nul():
+    """Nor is a text without its NUL taken, or one that is cut off."""
+    message = _met(REQUEST)
+    with pytest.raises(RemoteProtocolError, match="NUL"):
+        decode_request(message.replace(b"b=2\0", b"b=23"))
+    with pytest.raises(RemoteProtocolError, match="outside"):
+        decode_request(oracle.frame(message[8:-8]))
+
+
+def test_padding_is_nobody_s_business():
+    """What lies between two texts is not read, in a known layout either."""
+    message = _met(REQUEST)
+    assert decode_request(message.replace(b"b=2\0\0", b"b=2\0x")) == REQUEST
+
+
+def test_a_layout_out_of_order_is_not_remembered():
+    """Texts that lie elsewhere are read one by one, however often they come."""
+    words = oracle.text(b"b") + oracle.text(b"HttpHeader:a")
+    pointers = oracle.list_pointer(2, 2, 13) + oracle.list_pointer(0, 2, 2)
+    entries = oracle.list_pointer(0, 7, 2) + oracle.struct_pointer(1, 0, 2) + pointers
+    root = oracle.struct_pointer(0, 1, 2) + bytes(16)
+    message = oracle.frame(root + entries + words)
+    for _ in range(3):
+        assert decode_request(message).headers == [(b"a", b"b")]
+
+
+def test_a_flood_of_layouts_is_not_remembered():
+    """Visitors choose the lengths; what is kept of them is bounded."""
+    for size in range(600):
+        _met(RequestHead(RequestKind.HTTP, b"/", headers=[(b"a", b"x" * size)]))
+    assert len(datastream._request_keys.shapes) <= 128
+    _met(RequestHead(RequestKind.HTTP, b"/", headers=[(b"a", b"x")] * 100))
+    assert all(len(pointers) <= 1024 for pointers in datastream._request_keys.shapes)
+
+
 def test_a_flood_of_names_is_not_remembered():
     """Names that visitors make up neither grow our tables nor push a known key's meaning out."""
     known = datastream._request_keys
