@@ -6,12 +6,12 @@ import asyncio
 import errno
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from asgi_quicktunnel.model import EdgeAddress
+from asgi_quicktunnel.transport.segmentation import SegmentingSender
 
 __all__ = ["Address", "UdpListener", "UdpSocket"]
 
@@ -37,7 +37,8 @@ class UdpSocket:
         self._socket = _open(address.family)
         self._on_datagrams = on_datagrams
         self._loop = asyncio.get_running_loop()
-        self._unsent: deque[bytes] = deque()
+        self._sender = SegmentingSender(self._socket)
+        self._unsent: list[bytes] = []
         self._endpoint: asyncio.DatagramTransport | None = None
         self.last_error: OSError | None = None
         try:
@@ -76,16 +77,10 @@ class UdpSocket:
         if self._unsent:
             self._unsent.extend(datagrams)
             return
-        send = self._socket.send
-        for index, data in enumerate(datagrams):
-            try:
-                send(data)
-            except (BlockingIOError, InterruptedError):
-                self._unsent.extend(datagrams[index:])
-                self._loop.add_writer(self._socket.fileno(), self._on_writable)
-                return
-            except OSError as exc:
-                self.last_error = exc
+        sent = self._sender.send(datagrams, on_error=self._on_error)
+        if sent < len(datagrams):
+            self._unsent.extend(datagrams[sent:])
+            self._loop.add_writer(self._socket.fileno(), self._on_writable)
 
     def receive_stalled(self) -> list[bytes]:
         """What the kernel holds now, at most 64 payloads; safe in another thread.
@@ -96,9 +91,7 @@ class UdpSocket:
 
     def send_stalled(self, datagrams: Sequence[bytes]) -> None:
         """Send without the loop; safe in another thread. What the kernel refuses is lost."""
-        with suppress(OSError):
-            for data in datagrams:
-                self._socket.send(data)
+        self._sender.send(datagrams)
 
     def close_stalled(self) -> None:
         """Free the socket of a loop that is closed."""
@@ -142,8 +135,11 @@ class UdpSocket:
 
     def _on_writable(self) -> None:
         self._loop.remove_writer(self._socket.fileno())
-        unsent, self._unsent = self._unsent, deque()
-        self.send(list(unsent))
+        unsent, self._unsent = self._unsent, []
+        self.send(unsent)
+
+    def _on_error(self, error: OSError) -> None:
+        self.last_error = error
 
 
 class UdpListener:
@@ -162,6 +158,7 @@ class UdpListener:
         on_datagrams: Callable[[list[tuple[bytes, Address]]], None],
     ) -> None:
         self._socket = _open(6 if ":" in host else 4)
+        self._sender = SegmentingSender(self._socket)
         self._on_datagrams = on_datagrams
         self._loop = asyncio.get_running_loop()
         self._endpoint: asyncio.DatagramTransport | None = None
@@ -191,9 +188,7 @@ class UdpListener:
             for data in datagrams:
                 self._endpoint.sendto(data, address)
             return
-        for data in datagrams:
-            with suppress(OSError):
-                self._socket.sendto(data, address)
+        self._sender.send(datagrams, address)
 
     def close(self) -> None:
         """Free the socket; harmless when repeated."""
