@@ -224,30 +224,13 @@ class StructListReader:
         return StructReader(self._message, self._segment_id, start, self._data, self._pointers)
 
     @property
-    def pointers(self) -> bytes:
-        """The structs as they lie there, if they are two pointers each; otherwise nothing."""
-        if self._data or self._pointers != 2:
-            return b""
-        return self._segment[self._start : self._start + 16 * self._count]
-
-    def texts(self, layout: TextLayout) -> tuple[bytes, ...] | None:
-        """The second text of every struct, read in one go.
-
-        Args:
-            layout: of a list with the same `pointers`.
-
-        Returns:
-            None when the first texts are others than that list's, or not everything is as it
-            should be: then `text_pairs` says what there is.
+    def words(self) -> bytes:
+        """The list as it lies there, with its tag, if it is one of structs of two pointers each;
+        otherwise nothing.
         """
-        segment, start = self._segment, self._start + 16 * self._count
-        if start + layout.size > len(segment):
-            return None
-        texts: tuple[bytes, ...] = layout.unpack_from(segment, start)
-        # A padding of NULs begins with the one that ends its text.
-        if texts[::3] != layout.keys or b"".join(texts[2::3]).strip(b"\0"):
-            return None
-        return texts[1::3]
+        if self._data or self._pointers != 2 or not self._count:
+            return b""
+        return self._segment[self._start - 8 : self._start + 16 * self._count]
 
     @property
     def _segment(self) -> bytes:
@@ -307,37 +290,49 @@ class StructListReader:
 
 
 class TextLayout(Struct):
-    """Where the texts lie in lists of pairs whose pointers are the same.
+    """Where the texts lie in lists of pairs with the same pointers and the same first texts."""
 
-    Attributes:
-        keys: the first text of each pair, with its NUL.
-    """
-
-    keys: tuple[bytes, ...]
+    _between: tuple[bytes, ...]
 
     @classmethod
     def of(cls, entries: StructListReader) -> TextLayout | None:
-        """The layout of a list that `StructListReader.text_pairs` could read.
+        """The layout of a list whose `words` are some and that `text_pairs` could read.
 
         Returns:
             None unless the texts follow each other in order, each in whole words, as every known
             encoder lays them out.
         """
-        pointers = entries.pointers
+        pointers = entries.words[8:]
         text = len(pointers)
-        formats = "<"
+        sizes = [0]  # of what lies before each value, and of each value, in turn
         for place, (low, high) in enumerate(_POINTER.iter_unpack(pointers)):
             size = high >> 3
             if 8 * place + 6 + 2 * low != text or high & 7 != _BYTES or not size:
                 return None
-            if place & 1:  # a value; and the padding behind it, which begins with its NUL
-                formats += f"{size - 1}s{8 - (size - 1 & 7)}s"
+            if place & 1:
+                sizes += [size - 1, 8 - (size - 1 & 7)]  # a value; its NUL and padding
             else:
-                formats += f"{size}s{-size & 7}x"
+                sizes[-1] += size + 7 & -8
             text += size + 7 & -8
-        layout = cls(formats)
-        layout.keys = layout.unpack_from(entries._segment, entries._start + len(pointers))[::3]
+        layout = cls("".join([f"{size}s" for size in sizes]))
+        layout._between = layout.unpack_from(entries._segment, entries._start + len(pointers))[::2]
         return layout
+
+    def values(self, data: bytes, start: int) -> tuple[bytes, ...] | None:
+        """The second text of every pair, read in one go.
+
+        Args:
+            data: holds the texts of a list with the same pointers as this layout's.
+            start: of the first of them.
+
+        Returns:
+            None when they are not all there, or anything between them is not what it was: then
+            `StructListReader.text_pairs` says what there is.
+        """
+        if start + self.size > len(data):
+            return None
+        texts: tuple[bytes, ...] = self.unpack_from(data, start)
+        return texts[1::2] if texts[::2] == self._between else None
 
 
 def _far_position(low: int) -> int:
