@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from asgi_quicktunnel.errors import QuickTunnelError
 from asgi_quicktunnel.model import EdgeAddress, Registration
@@ -64,8 +65,7 @@ class ConnectionLost:
     cause: QuickTunnelError
 
 
-@dataclass(frozen=True, slots=True)
-class RequestDone:
+class RequestDone(NamedTuple):  # a frozen dataclass takes three times as long to make
     """One request was answered or given up.
 
     Attributes:

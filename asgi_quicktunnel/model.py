@@ -6,6 +6,7 @@ import enum
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 __all__ = [
@@ -90,8 +91,7 @@ class Registration:
     remotely_managed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):  # a frozen dataclass takes three times as long to make
     """One visitor's request, whichever transport carried it.
 
     Attributes:
@@ -109,8 +109,7 @@ class RequestHead:
     headers: Headers = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """The head of the answer.
 
     Attributes:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from asgi_quicktunnel.transport.base import RequestStream
 
 __all__ = ["TUNNEL_SCOPE_KEY", "ConnectionFacts", "Origin", "TunnelMark", "from_tunnel"]
 
 
-@dataclass(frozen=True, slots=True)
-class TunnelMark:
+class TunnelMark(NamedTuple):
     """Stands in the scope of each request that came through a tunnel.
 
     Attributes:
