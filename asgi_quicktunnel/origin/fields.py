@@ -14,7 +14,7 @@ class AnswerFields(NamedTuple):
     """What `check_fields` found.
 
     Attributes:
-        headers: in order, names in lower case, without hop-by-hop ones.
+        headers: in order, names in lower case, without hop-by-hop ones; not to be changed.
         length: what Content-Length says, or None.
         is_event_stream: whether Content-Type is text/event-stream.
     """
@@ -30,6 +30,22 @@ def check_fields(fields: Iterable[tuple[bytes, bytes]]) -> AnswerFields:
     Raises:
         RuntimeError: a name, a value or a Content-Length that HTTP does not allow.
     """
+    key = tuple(fields)
+    try:
+        checked = _checked.get(key)
+    except TypeError:  # a pair that is a list, a value that is a bytearray
+        return _check(key)
+    if checked is None:
+        checked = _check(key)
+        # Apps give the same few again and again; those that are long are their visitors' own.
+        if sum([len(name) + len(value) for name, value in key]) <= _REMEMBERED_BYTES:
+            if len(_checked) >= _REMEMBERED_FIELDS:
+                _checked.clear()
+            _checked[key] = checked
+    return checked
+
+
+def _check(fields: Iterable[tuple[bytes, bytes]]) -> AnswerFields:
     headers = []
     length: int | None = None
     is_event_stream = False
@@ -57,6 +73,9 @@ def _lower_name(name: bytes) -> bytes:
     return name.lower()
 
 
+_checked: dict[tuple[tuple[bytes, bytes], ...], AnswerFields] = {}
+_REMEMBERED_FIELDS = 256
+_REMEMBERED_BYTES = 1024
 _LENGTH_DIGITS = 18  # below 2^63
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 §5.6.2
 _NOT_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search  # RFC 9110 §5.5; tab may be

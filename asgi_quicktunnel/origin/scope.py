@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from starlette.types import Scope
@@ -119,7 +119,7 @@ def http_scope(
         RemoteProtocolError: a method, destination or Host that no HTTP request can have.
     """
     method = _method(head.method)
-    dest_scheme, authority, raw_path, query = _split_dest(head.dest)
+    dest_scheme, authority, raw_path, query, path = _target(head.dest)
     if raw_path == b"*" and method != "OPTIONS":
         raise RemoteProtocolError("the destination * belongs to OPTIONS alone")
     host = head.host or authority
@@ -128,7 +128,6 @@ def http_scope(
     server = (name, port or _DEFAULT_PORTS[scheme]) if name else None
     if public_url:
         server = _server_of(public_url)
-    path = _percent_decoded(raw_path)
     if root_path and raw_path != b"*":
         path = root_path + path
         raw_path = root_path.encode() + raw_path
@@ -197,7 +196,7 @@ def websocket_scope(handshake: Scope) -> Scope:
 def is_for_connector(head: RequestHead) -> bool:
     """Whether Cloudflare means the connector itself; the app must not see it (protocol.md §11)."""
     try:
-        name, _ = _split_host(head.host or _split_dest(head.dest)[1])
+        name, _ = _split_host(head.host or _target(head.dest).authority)
     except RemoteProtocolError:
         return False
     return name in _CONNECTOR_HOSTS
@@ -209,7 +208,7 @@ def shown_path(dest: bytes) -> str:
     The query, which may hold secrets, is left out; what is no printable ASCII is escaped.
     """
     try:
-        path = _split_dest(dest)[2]
+        path = _target(dest).raw_path
     except RemoteProtocolError:
         path = dest.partition(b"?")[0]
     return printable(path.decode("latin-1"))
@@ -220,13 +219,34 @@ def printable(text: str) -> str:
     return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
 
 
-def _split_dest(dest: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """Scheme, host with port, path and query, each as it came; the fragment is cut off."""
+class _Target(NamedTuple):
+    """The parts of a destination; each as it came but for `path`, which is decoded."""
+
+    scheme: bytes
+    authority: bytes
+    raw_path: bytes
+    query: bytes
+    path: str
+
+
+def _target(dest: bytes) -> _Target:
+    """Take a destination apart; the fragment is cut off.
+
+    Raises:
+        RemoteProtocolError: it is neither a URL nor a path.
+    """
+    return _known_target(dest) if len(dest) <= _LONGEST_KNOWN else _parse_target(dest)
+
+
+def _parse_target(dest: bytes) -> _Target:
     match = _DEST.fullmatch(dest)
     if match is None:
         raise RemoteProtocolError("the destination is neither a URL nor a path")
     scheme, authority, raw_path, query = match.groups(b"")
-    return scheme, authority.rpartition(b"@")[2], raw_path or b"/", query
+    raw_path = raw_path or b"/"
+    return _Target(
+        scheme, authority.rpartition(b"@")[2], raw_path, query, _percent_decoded(raw_path)
+    )
 
 
 @lru_cache(maxsize=64)
@@ -325,6 +345,8 @@ _CONNECTOR_HOSTS = frozenset({"management.argotunnel.com", "management.fed.argot
 _LENGTH_DIGITS = 18  # below 2^63, and far above anything that could arrive
 
 # The results of these are cached, so what is kept must not be as long as a visitor likes.
+_LONGEST_KNOWN = 512  # bytes, of a destination
+_known_target = lru_cache(maxsize=512)(_parse_target)
 _LONGEST_ADDRESS = 45  # bytes, of an IPv6 address with an IPv4 one inside
 _HOST = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|([^\[\]:/?#@\x00-\x20\x7f]{1,255}))(?::([0-9]{1,5})?)?|"

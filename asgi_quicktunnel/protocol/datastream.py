@@ -33,6 +33,7 @@ __all__ = [
     "decode_response",
     "encode_request",
     "encode_response",
+    "read_request",
 ]
 
 
@@ -143,6 +144,24 @@ class _Collector:
         self.rest = bytes(buffer[consumed:])
         self._buffer = None
         self._done = True
+
+
+def read_request(data: bytes) -> tuple[RequestHead, bytes] | None:
+    """The request that a stream begins with, and what follows it.
+
+    Returns:
+        None unless these first bytes hold all of its head: that is for an `OpeningReader`.
+
+    Raises:
+        RemoteProtocolError: as `decode_request`, or a head that is too large.
+    """
+    if not data.startswith(DATA_SIGNATURE):
+        return None
+    size = framed_size(data, _PREAMBLE_SIZE, MAX_HEAD_BYTES)
+    if size is None or len(data) < _PREAMBLE_SIZE + size:
+        return None
+    end = _PREAMBLE_SIZE + size
+    return decode_request(data[_PREAMBLE_SIZE:end]), data[end:]
 
 
 def decode_request(message: bytes) -> RequestHead:
@@ -365,6 +384,22 @@ def encode_response(head: ResponseHead) -> bytes:
     Raises:
         LocalProtocolError: what `decode_response` would refuse, or an error without text.
     """
+    # Apps give the same few heads again and again.
+    key = (*head.headers, head.status, head.error)
+    try:
+        encoded = _known_responses.get(key)
+    except TypeError:  # a value that is a bytearray
+        return _encode_response(head)
+    if encoded is None:
+        encoded = _encode_response(head)
+        if len(encoded) <= _REMEMBERED_RESPONSE:
+            if len(_known_responses) >= _REMEMBERED_RESPONSES:
+                _known_responses.clear()
+            _known_responses[key] = encoded
+    return encoded
+
+
+def _encode_response(head: ResponseHead) -> bytes:
     if head.error is not None:
         text = head.error.encode("utf-8", "replace")
         if not text:
@@ -462,12 +497,15 @@ _COLON = ord(":")
 _TEXT_ENDS = (b"\0", b"")  # a text of no bytes at all is empty too
 _REMEMBERED_SHAPES = 128
 _REMEMBERED_WORDS = 8 + 16 * 64  # bytes: of 64 entries
+_REMEMBERED_RESPONSES = 256
+_REMEMBERED_RESPONSE = 1024  # bytes
 _REMEMBERED_KEYS = 1024
 _REMEMBERED_BYTES = 128
 _request_keys = _KeyNames({b"HttpMethod": _METHOD, b"HttpHost": _HOST}, frozenset({b"host"}))
 _response_keys = _KeyNames({b"HttpStatus": _STATUS}, frozenset())
 _header_keys = _HeaderKeys()
 _request_shapes = _Shapes()
+_known_responses: dict[tuple[object, ...], bytes] = {}
 
 # Pointers of Cap'n Proto, the offset (from bit 2) left out; capnproto.org/encoding.html.
 _BYTES = 2  # a list of bytes, in the second half of a pointer; the count goes to bit 3

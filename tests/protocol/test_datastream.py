@@ -22,6 +22,7 @@ from asgi_quicktunnel.protocol.datastream import (
     decode_response,
     encode_request,
     encode_response,
+    read_request,
 )
 
 from tests_support import capnp_messages as oracle
@@ -80,6 +81,7 @@ responses = st.builds(
     ResponseHead,
     status=st.integers(100, 999),
     headers=st.lists(st.tuples(names, values), max_size=12),
+    error=st.none(),
 )
 first_segments = st.none() | st.integers(1, 40)
 
@@ -450,6 +452,39 @@ def test_a_flood_of_names_is_not_remembered():
         assert decode_response(encode_response(ResponseHead(200, heads))[8:]).headers == heads
     assert len(written) <= 1024
     assert max(map(len, written)) <= 128
+
+
+def test_answers_that_come_again_are_written_as_before():
+    """Known heads and new ones, also with values that can't be remembered."""
+    for value in (b"a=1", bytearray(b"a=1"), b"a=1", b"x" * 2000):
+        written = encode_response(ResponseHead(200, [(b"set-cookie", value)]))
+        assert decode_response(written[8:]).headers == [(b"set-cookie", value)]
+    for number in range(300):
+        head = ResponseHead(200, [(b"set-cookie", b"%d" % number)])
+        assert decode_response(encode_response(head)[8:]) == head
+    assert len(datastream._known_responses) <= 256
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        PREAMBLE,
+        PREAMBLE + bytes(4),
+        encode_request(REQUEST)[:-1],
+        RPC_SIGNATURE + bytes(200),
+        b"\0" * 200,
+    ],
+)
+def test_first_bytes_that_are_no_whole_request_are_left_alone(data):
+    """What is cut, or is something else, is for an OpeningReader."""
+    assert read_request(data) is None
+
+
+def test_a_whole_request_is_read_at_once():
+    """What follows it comes beside it."""
+    assert read_request(encode_request(REQUEST)) == (REQUEST, b"")
+    assert read_request(encode_request(REQUEST) + b"body") == (REQUEST, b"body")
 
 
 # What we refuse to write
