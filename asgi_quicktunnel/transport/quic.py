@@ -16,7 +16,12 @@ from asgi_quicktunnel.errors import (
 )
 from asgi_quicktunnel.model import EdgeAddress, RequestHead, ResponseHead
 from asgi_quicktunnel.protocol.connector_service import ConnectorService
-from asgi_quicktunnel.protocol.datastream import MAX_HEAD_BYTES, OpeningReader, encode_response
+from asgi_quicktunnel.protocol.datastream import (
+    MAX_HEAD_BYTES,
+    OpeningReader,
+    encode_response,
+    read_request,
+)
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
 from asgi_quicktunnel.transport.driver import EngineDriver, clock
 from asgi_quicktunnel.transport.engine import ClientSettings
@@ -192,8 +197,26 @@ class QuicTransport:
         self._driver.datagrams_received(datagrams)
 
     def _on_stream(self, stream: QuicStream) -> None:
-        opening = _Opening(stream, self._accept, self._refuse, self._hold)
+        stream.on_readable = self._begin
+
+    def _begin(self, stream: QuicStream) -> None:
+        """Read what a stream begins with; mostly that is a whole head."""
+        try:
+            data = stream.receive_nowait(_OPENING_READ)
+            if (begun := read_request(data)) is not None:
+                stream.on_readable = None
+                head, rest = begun
+                if rest:
+                    stream.push_back(rest)
+                self._accept(stream, head)
+                return
+        except (TransportError, ProtocolError) as exc:
+            stream.on_readable = None
+            self._refuse(stream, exc)
+            return
+        opening = _Opening(self._accept, self._refuse, self._hold)
         stream.on_readable = opening.handle_readable
+        opening.begin(stream, data)
 
     def _hold(self, amount: int) -> bool:
         """Count bytes of heads that are not complete; False when there are too many at once."""
@@ -209,9 +232,10 @@ class QuicTransport:
         self._streams_total += 1
         self._on_request(QuicRequestStream(stream, head))
 
-    def _refuse(self, stream: QuicStream, error: ProtocolError) -> None:
-        self._streams_refused += 1
-        logger.debug("stream %d of %s refused: %s", stream.stream_id, self.address, error)
+    def _refuse(self, stream: QuicStream, error: TransportError | ProtocolError) -> None:
+        if isinstance(error, ProtocolError):  # otherwise the peer gave it up
+            self._streams_refused += 1
+            logger.debug("stream %d of %s refused: %s", stream.stream_id, self.address, error)
         stream.reset(0)
 
 
@@ -314,52 +338,63 @@ class QuicRequestStream:
 
 
 class _Opening:
-    """Reads the beginning of one stream and says what it is for."""
+    """Reads the beginning of one stream, if it came cut, and says what it is for."""
 
-    __slots__ = ("_accept", "_held", "_hold", "_reader", "_refuse", "_stream")
+    __slots__ = ("_accept", "_held", "_hold", "_reader", "_refuse")
 
     def __init__(
         self,
-        stream: QuicStream,
         accept: Callable[[QuicStream, RequestHead | None], None],
-        refuse: Callable[[QuicStream, ProtocolError], None],
+        refuse: Callable[[QuicStream, TransportError | ProtocolError], None],
         hold: Callable[[int], bool],
     ) -> None:
-        self._stream = stream
         self._accept = accept
         self._refuse = refuse
         self._hold = hold
         self._held = 0
         self._reader = OpeningReader()
 
-    def handle_readable(self) -> None:
+    def begin(self, stream: QuicStream, data: bytes) -> None:
+        """Take the first bytes, and what else is there."""
         try:
-            self._read()
-        except TransportError:  # the peer gave it up before it was complete
-            self._finish()
-            self._stream.reset(0)
-        except ProtocolError as exc:
-            self._finish()
-            self._refuse(self._stream, exc)
+            while data:
+                if self._take(stream, data):
+                    return
+                data = stream.receive_nowait(_OPENING_READ)
+        except (TransportError, ProtocolError) as exc:
+            self._give_up(stream, exc)
+        else:
+            if stream.receive_ended:
+                self._give_up(stream, ProtocolError("the stream ended within its head"))
 
-    def _read(self) -> None:
-        while data := self._stream.receive_nowait(_OPENING_READ):
-            opened = self._reader.receive_data(data)
-            if opened is None:
-                self._held += len(data)
-                if not self._hold(len(data)):
-                    raise ProtocolError("too many incomplete heads at once")
-                continue
-            self._finish()
-            if self._reader.rest:
-                self._stream.push_back(self._reader.rest)
-            self._accept(self._stream, opened if isinstance(opened, RequestHead) else None)
-            return
-        if self._stream.receive_ended:
-            raise ProtocolError("the stream ended within its head")
+    def handle_readable(self, stream: QuicStream) -> None:
+        """Go on; for `QuicStream.on_readable`."""
+        try:
+            data = stream.receive_nowait(_OPENING_READ)
+        except TransportError as exc:
+            self._give_up(stream, exc)
+        else:
+            self.begin(stream, data)
 
-    def _finish(self) -> None:
-        self._stream.on_readable = None
+    def _take(self, stream: QuicStream, data: bytes) -> bool:
+        opened = self._reader.receive_data(data)
+        if opened is None:
+            self._held += len(data)
+            if not self._hold(len(data)):
+                raise ProtocolError("too many incomplete heads at once")
+            return False
+        self._finish(stream)
+        if self._reader.rest:
+            stream.push_back(self._reader.rest)
+        self._accept(stream, opened if isinstance(opened, RequestHead) else None)
+        return True
+
+    def _give_up(self, stream: QuicStream, error: TransportError | ProtocolError) -> None:
+        self._finish(stream)
+        self._refuse(stream, error)
+
+    def _finish(self, stream: QuicStream) -> None:
+        stream.on_readable = None
         self._hold(-self._held)
         self._held = 0
 

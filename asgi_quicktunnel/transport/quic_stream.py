@@ -63,7 +63,7 @@ class QuicStream:
 
     def __init__(self, owner: StreamOwner, stream_id: int) -> None:
         self.stream_id = stream_id
-        self.on_readable: Callable[[], None] | None = None
+        self.on_readable: Callable[[QuicStream], None] | None = None
         self._owner = owner
         self._queue: list[bytes | memoryview] = []
         self._queued = 0
@@ -168,9 +168,10 @@ class QuicStream:
         if self._end_queued:
             raise LocalProtocolError("data was sent after the end of the stream")
         if data:
+            if not self._queue:  # otherwise it is due, or waits for the engine
+                self._owner.touch(self)
             self._queue.append(data)
             self._queued += len(data)
-            self._owner.touch(self)
 
     async def send_eof(self) -> None:
         """Say that nothing more comes; see `ByteStream.send_eof`."""
@@ -180,7 +181,8 @@ class QuicStream:
         """Queue the end; it travels with the last data."""
         if self._send_error is None and not self._end_queued:
             self._end_queued = True
-            self._owner.touch(self)
+            if not self._queue:
+                self._owner.touch(self)
 
     def reset(self, code: int = 0) -> None:
         """Give up both halves at once."""
@@ -211,8 +213,9 @@ class QuicStream:
     def handle_readable(self) -> None:
         """There is something to read."""
         if self.on_readable is not None:
-            self.on_readable()
-        self._wake_reader()
+            self.on_readable(self)
+        if self._reader is not None:
+            self._wake_reader()
 
     def handle_writable(self) -> None:
         """The engine would accept more."""
@@ -275,7 +278,7 @@ class QuicStream:
 
     def _tell_of_error(self) -> None:
         if self.on_readable is not None:
-            self.on_readable()
+            self.on_readable(self)
         self._wake_reader()
         self._wake_writer()
         if self.is_disconnected and self._gone is not None and not self._gone.done():
