@@ -266,6 +266,9 @@ class QuickTunnel:
     async def _supervise(self, config: TunnelConfig) -> None:
         assert self._credentials is not None
         discovery = EdgeDiscovery()
+        # Reading certificates and importing an engine take too long for the app's loop.
+        roots = await asyncio.to_thread(trust_roots, config.ca_file)
+        engine = await asyncio.to_thread(choose_engine, config.engine)
         plan = ConnectionPlan(
             credentials=self._credentials,
             identity=ClientIdentity(
@@ -274,10 +277,8 @@ class QuickTunnel:
                 arch=_architecture(),
                 features=DEFAULT_FEATURES,
             ),
-            settings=ClientSettings(
-                server_name=QUIC_SERVER_NAME, trust_roots=trust_roots(config.ca_file)
-            ),
-            engine=choose_engine(config.engine),
+            settings=ClientSettings(server_name=QUIC_SERVER_NAME, trust_roots=roots),
+            engine=engine,
             origin=self._origin,
             timeout=min(config.handshake_timeout, _DIAL_TIMEOUT),
         )

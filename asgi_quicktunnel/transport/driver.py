@@ -10,6 +10,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
 
 from asgi_quicktunnel.errors import ConnectionLost
 from asgi_quicktunnel.transport.engine import (
@@ -59,6 +61,8 @@ class EngineDriver:
         self._lost: ConnectionLost | None = None
         self._touched: dict[QuicStream, None] = {}
         self._transmit_due = False
+        self._arrived: asyncio.Event | None = None  # while `handshake` works in a thread
+        self._unread: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._last_heard = clock()
         self.wakeups = 0
@@ -75,6 +79,52 @@ class EngineDriver:
         if self._lost is not None:
             raise self._lost
 
+    async def handshake(self, executor: Executor) -> None:
+        """Do the handshake in a thread, and wait for it.
+
+        What the peer presents is verified against all trust roots, which takes aioquic tens of
+        milliseconds: too long for the loop of an app. Called before anything has arrived.
+
+        Args:
+            executor: where the engine works; nothing else touches it meanwhile.
+
+        Raises:
+            ConnectionLost: the connection ended before it was complete.
+        """
+        arrived = self._arrived = asyncio.Event()
+        arrived.set()  # the first packet is ours to send
+        due: float | None = None
+        try:
+            while not self._connected.done():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None if due is None else max(0.0, due - clock())):
+                        await arrived.wait()
+                arrived.clear()
+                datagrams, self._unread = self._unread, []
+                events, to_send, due = await self._loop.run_in_executor(
+                    executor, self._step, datagrams
+                )
+                if to_send and self._lost is None:
+                    self._send_datagrams(to_send)
+                self._dispatch(events)
+        finally:
+            self._arrived = None
+        if self._lost is not None:
+            raise self._lost
+        self.datagrams_received(self._unread)
+        self._unread = []
+
+    def _step(
+        self, datagrams: Sequence[bytes]
+    ) -> tuple[Sequence[EngineEvent], Sequence[bytes], float | None]:
+        """Events, what to send, and when the next step is due."""
+        with self._lock:
+            now = clock()
+            self._receive(datagrams, now)
+            self._work(now + _CLOCK_RESOLUTION)
+            to_send = self._engine.datagrams_to_send(now=now)
+            return self._poll(), to_send, self._engine.next_timeout()
+
     @property
     def lost(self) -> ConnectionLost | None:
         """What ended the connection, or None while it lives."""
@@ -90,6 +140,10 @@ class EngineDriver:
         if self._lost is not None:
             return
         self.wakeups += 1
+        if self._arrived is not None:
+            self._unread += datagrams
+            self._arrived.set()
+            return
         with self._lock:
             self._receive(datagrams, clock())
             events = self._poll()
@@ -249,6 +303,9 @@ class EngineDriver:
         if self._lost is not None or not self._transmit_due:
             return
         self._transmit_due = False
+        if self._arrived is not None:
+            self._arrived.set()
+            return
         self.wakeups += 1
         engine = self._engine
         touched, self._touched = self._touched, {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 from asgi_quicktunnel.errors import (
     ConnectionLost,
@@ -24,7 +26,7 @@ from asgi_quicktunnel.protocol.datastream import (
 )
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
 from asgi_quicktunnel.transport.driver import EngineDriver, clock
-from asgi_quicktunnel.transport.engine import ClientSettings
+from asgi_quicktunnel.transport.engine import ClientSettings, QuicEngine
 from asgi_quicktunnel.transport.engines import Engine
 from asgi_quicktunnel.transport.quic_stream import QuicStream
 from asgi_quicktunnel.transport.udp import UdpSocket
@@ -56,18 +58,24 @@ async def dial_quic(
 
     Source: protocol.md §3 and §4.
     """
+    executor = ThreadPoolExecutor(1, "asgi-quicktunnel-handshake")
     try:
-        transport = QuicTransport(address, settings, engine, local_port=local_port)
-    except OSError as exc:
-        raise DialError(
-            f"no UDP socket towards {address} could be opened: {exc}", address=str(address)
-        ) from exc
-    try:
-        await transport.connect(timeout)
-    except BaseException:
-        await transport.aclose()
-        raise
-    return transport
+        dial = functools.partial(engine.dial, settings, now=clock())
+        begun = await asyncio.get_running_loop().run_in_executor(executor, dial)
+        try:
+            transport = QuicTransport(address, settings, engine, begun, local_port=local_port)
+        except OSError as exc:
+            raise DialError(
+                f"no UDP socket towards {address} could be opened: {exc}", address=str(address)
+            ) from exc
+        try:
+            await transport.connect(timeout, executor)
+        except BaseException:
+            await transport.aclose()
+            raise
+        return transport
+    finally:
+        executor.shutdown(wait=False)
 
 
 class QuicTransport:
@@ -78,6 +86,7 @@ class QuicTransport:
         address: EdgeAddress,
         settings: ClientSettings,
         engine: Engine,
+        begun: QuicEngine,
         *,
         local_port: int = 0,
     ) -> None:
@@ -86,7 +95,7 @@ class QuicTransport:
         self._server_name = settings.server_name
         self._socket = UdpSocket(address, self._on_datagrams, local_port=local_port)
         self._driver = EngineDriver(
-            engine.dial(settings, now=clock()),
+            begun,
             send_datagrams=self._socket.send,
             on_stream=self._on_stream,
         )
@@ -101,8 +110,8 @@ class QuicTransport:
         self._streams_refused = 0
         self._driver.closed.add_done_callback(lambda _: self._socket.close())
 
-    async def connect(self, timeout: float) -> None:
-        """Wait for the handshake.
+    async def connect(self, timeout: float, executor: Executor) -> None:
+        """Do the handshake, with what it costs in a thread of `executor`.
 
         Raises:
             DialError: it failed, or took longer than `timeout` seconds.
@@ -110,7 +119,7 @@ class QuicTransport:
         await self._socket.start()
         try:
             async with asyncio.timeout(timeout):
-                await self._driver.wait_connected()
+                await self._driver.handshake(executor)
         except TimeoutError:
             raise self._dial_error("no answer", timeout) from None
         except ConnectionLost as exc:
