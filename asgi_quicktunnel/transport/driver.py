@@ -60,7 +60,8 @@ class EngineDriver:
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._lost: ConnectionLost | None = None
         self._touched: dict[QuicStream, None] = {}
-        self._transmit_due = False
+        self._due: asyncio.Handle | None = None  # of the next transmit
+        self._receiving = False  # it is scheduled afterwards
         self._arrived: asyncio.Event | None = None  # while `handshake` works in a thread
         self._unread: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -147,13 +148,17 @@ class EngineDriver:
         with self._lock:
             self._receive(datagrams, clock())
             events = self._poll()
-        # Transmit after the tasks that this starts, so that what they say first goes with it.
-        was_due, self._transmit_due = self._transmit_due, True
+        # Transmit after the tasks that this starts, so that what they say first goes with it. One
+        # that is due already would go before them: uvloop reads sockets before it runs those.
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        self._receiving = True
         try:
             self._dispatch(events)
         finally:
-            if not was_due:
-                self._loop.call_soon(self._transmit)
+            self._receiving = False
+            self.schedule_transmit()
 
     def open_stream(self) -> QuicStream:
         """Open a bidirectional stream.
@@ -196,9 +201,8 @@ class EngineDriver:
 
     def schedule_transmit(self) -> None:
         """Transmit before the loop sleeps again."""
-        if not self._transmit_due and self._lost is None:
-            self._transmit_due = True
-            self._loop.call_soon(self._transmit)
+        if self._due is None and not self._receiving and self._lost is None:
+            self._due = self._loop.call_soon(self._transmit)
 
     def read(self, stream: QuicStream, max_bytes: int) -> tuple[bytes, bool]:
         """Take data of a stream, and with it grant credit."""
@@ -300,9 +304,9 @@ class EngineDriver:
             return self._poll()
 
     def _transmit(self) -> None:
-        if self._lost is not None or not self._transmit_due:
+        self._due = None
+        if self._lost is not None:
             return
-        self._transmit_due = False
         if self._arrived is not None:
             self._arrived.set()
             return
@@ -323,7 +327,8 @@ class EngineDriver:
         self._arm_timer(due, now)
 
     def _transmit_now(self) -> None:
-        self._transmit_due = True
+        if self._due is not None:
+            self._due.cancel()
         self._transmit()
 
     def _dispatch(self, events: Sequence[EngineEvent]) -> None:
