@@ -16,7 +16,7 @@ ROOT = Path(asgi_quicktunnel.__file__).parent
 # other. A folder is one entry, and its modules may import each other.
 ROWS = (
     ("errors",),
-    ("model",),
+    ("model", "origin_address"),
     ("config", "events"),
     ("protocol",),
     ("transport", "discovery", "provisioning"),
@@ -46,6 +46,7 @@ LIBRARIES = {
     ),
     "asgi_quicktunnel_native": ("transport/engine_native.py",),
     "capnp": ("protocol/",),
+    "httptools": ("origin/tcp_answer.py",),
     "dns": ("discovery.py", "readiness/", "emulator/zone.py"),
     "uvicorn": ("demo.py",),
     "websockets": ("protocol/",),

@@ -22,6 +22,7 @@ __all__ = [
     "is_for_connector",
     "printable",
     "read_fields",
+    "request_target",
     "shown_path",
     "websocket_scope",
 ]
@@ -191,6 +192,24 @@ def websocket_scope(handshake: Scope) -> Scope:
     del scope["extensions"]["http.response.pathsend"]
     scope["extensions"]["websocket.http.response"] = {}
     return scope
+
+
+def request_target(head: RequestHead) -> tuple[str, bytes, bytes]:
+    """Method, target and Host for an origin that reads HTTP/1.1 (RFC 9112 §3).
+
+    Method, path and query are as they came; the Host is b"" when the edge names none.
+
+    Raises:
+        RemoteProtocolError: what no HTTP request can have.
+    """
+    _method(head.method)
+    _, authority, raw_path, query = _split_dest(head.dest)
+    if raw_path == b"*" and head.method != "OPTIONS":
+        raise RemoteProtocolError("the destination * belongs to OPTIONS alone")
+    host = head.host or authority
+    _split_host(host)
+    has_query = query or b"?" in head.dest.partition(b"#")[0]
+    return head.method, b"%b?%b" % (raw_path, query) if has_query else raw_path, host
 
 
 def is_for_connector(head: RequestHead) -> bool:

@@ -10,6 +10,7 @@ from asgi_quicktunnel.origin.scope import (
     is_for_connector,
     printable,
     read_fields,
+    request_target,
     shown_path,
     websocket_scope,
 )
@@ -472,3 +473,28 @@ def test_printable_text_is_printable_ascii(text):
     """Whatever comes in, what comes out fits into one line of a log."""
     assert printable(text).isascii()
     assert printable(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("dest", "method", "host", "target", "seen"),
+    [
+        (b"https://a.test/x%2F?q=%20#f", "get", b"b.test:8443", b"/x%2F?q=%20", b"b.test:8443"),
+        (b"https://a.test", "GET", b"", b"/", b"a.test"),
+        (b"/x?#?", "GET", b"", b"/x?", b""),
+        (b"/x#?", "GET", b"", b"/x", b""),
+        (b"*", "OPTIONS", b"b.test", b"*", b"b.test"),
+    ],
+)
+def test_a_target_is_what_the_visitor_wrote(dest, method, host, target, seen):
+    """For a server that reads HTTP itself nothing is decoded or changed in case."""
+    assert request_target(head(dest, method, host)) == (method, target, seen)
+
+
+@pytest.mark.parametrize(
+    ("dest", "method", "host"),
+    [(b"*", "GET", b"a"), (b"x", "GET", b"a"), (b"/", "G T", b"a"), (b"/", "GET", b"a b")],
+)
+def test_a_target_that_no_request_can_have_is_refused(dest, method, host):
+    """As it is for a scope."""
+    with pytest.raises(RemoteProtocolError):
+        request_target(head(dest, method, host))
