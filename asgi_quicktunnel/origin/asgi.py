@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Scope
 
-from asgi_quicktunnel.errors import ConnectionLost, RemoteProtocolError, StreamReset
+from asgi_quicktunnel.errors import RemoteProtocolError
 from asgi_quicktunnel.events import Emit
-from asgi_quicktunnel.model import RequestHead, RequestKind, ResponseHead
+from asgi_quicktunnel.model import RequestHead, RequestKind
 from asgi_quicktunnel.origin.answer import Answer
 from asgi_quicktunnel.origin.base import ConnectionFacts
 from asgi_quicktunnel.origin.event_stream import HeldBackNotice
 from asgi_quicktunnel.origin.http import HttpCycle
+from asgi_quicktunnel.origin.own_answer import decline, prove_readiness
 from asgi_quicktunnel.origin.report import RequestReport
 from asgi_quicktunnel.origin.scope import (
     RequestFields,
@@ -28,7 +29,6 @@ from asgi_quicktunnel.origin.scope import (
 )
 from asgi_quicktunnel.origin.websocket import WebSocketCycle
 from asgi_quicktunnel.origin.websocket_link import WebSocketSettings
-from asgi_quicktunnel.protocol.readiness import answer_for
 from asgi_quicktunnel.protocol.websocket import WebSocket
 from asgi_quicktunnel.transport.base import RequestStream
 
@@ -81,7 +81,7 @@ class AsgiOrigin:
         """Answer one request and end its stream, or reset it; raises only for cancellation."""
         try:
             head = stream.head
-            if self.readiness_nonce and await _prove_readiness(stream, self.readiness_nonce):
+            if self.readiness_nonce and await prove_readiness(stream, self.readiness_nonce):
                 return
             report = RequestReport(self._emit, head, facts)
             if is_for_connector(head):
@@ -91,7 +91,7 @@ class AsgiOrigin:
             elif head.kind is RequestKind.WEBSOCKET:
                 await self._serve_websocket(stream, facts, report)
             else:
-                await _decline(stream, report)
+                await decline(stream, report)
         except Exception:
             logger.exception("a request could not be served")
             stream.reset()
@@ -100,6 +100,9 @@ class AsgiOrigin:
         """Close WebSockets with 1012 and end event-streams, now and from now on."""
         self._draining = True
         await asyncio.gather(*(exchange.drain() for exchange in tuple(self._under_way)))
+
+    async def aclose(self) -> None:
+        """Nothing is left to close: the app is its owner's."""
 
     async def _serve_http(self, call: _Call, stream: RequestStream, report: RequestReport) -> None:
         def on_event_stream() -> None:
@@ -172,38 +175,4 @@ def _refuse(head: RequestHead, error: RemoteProtocolError) -> _Call:
     return _page(PlainTextResponse(f"Bad Request: {error}", 400), head)
 
 
-async def _prove_readiness(stream: RequestStream, nonce: str) -> bool:
-    """Answer the request that asks whether the public URL works; whether it was that one."""
-    head = stream.head
-    if head.kind is not RequestKind.HTTP or head.method != "GET":
-        return False
-    proof = answer_for(shown_path(head.dest).encode("ascii"), nonce)
-    if proof is None:
-        return False
-    headers = [
-        (b"content-type", b"text/plain"),
-        (b"content-length", b"%d" % len(proof)),
-        (b"cache-control", b"no-store"),
-    ]
-    try:
-        await stream.respond(ResponseHead(200, headers))
-        await stream.send(proof)
-        await stream.send_eof()
-    except (StreamReset, ConnectionLost):
-        stream.reset()
-    return True
-
-
-async def _decline(stream: RequestStream, report: RequestReport) -> None:
-    """Answer with an error reply, which the visitor sees as a 502 page (protocol.md §6.4)."""
-    try:
-        await stream.respond(ResponseHead(502, error=_NO_TCP))
-        await stream.send_eof()
-        report.status = 502
-    except (StreamReset, ConnectionLost):
-        stream.reset()
-    report.done()
-
-
 _NOT_FOUND = PlainTextResponse("Not Found", 404)
-_NO_TCP = "this connector serves HTTP; it has no use for a TCP stream"

@@ -36,7 +36,16 @@ class ConnectionFacts:
 
 
 class Origin(Protocol):
-    """What answers the visitors of one tunnel."""
+    """What answers the visitors of one tunnel.
+
+    Attributes:
+        public_url: the tunnel's, once it is known.
+        readiness_nonce: while it is set, a request that proves the public URL by it is answered by
+            the origin itself, and nobody who counts requests hears of it.
+    """
+
+    public_url: str | None
+    readiness_nonce: str | None
 
     async def serve(self, stream: RequestStream, facts: ConnectionFacts) -> None:
         """Answer one request and end its stream, or reset it.
@@ -50,6 +59,10 @@ class Origin(Protocol):
 
         WebSockets are closed with 1012 and event-streams end (design.md §4, Shutdown).
         """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what it holds when the tunnel has ended. Harmless when repeated."""
         ...
 
 
