@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, get_
 from urllib.parse import urlsplit
 
 from asgi_quicktunnel.errors import ConfigError
+from asgi_quicktunnel.origin_address import OriginAddress, is_host
 
 __all__ = ["LOCAL_EDGE", "PACKAGE_VERSION", "EngineName", "OnUrl", "TunnelConfig"]
 
@@ -30,6 +32,24 @@ class TunnelConfig:
     """The options of one tunnel; environment names in brackets.
 
     Attributes:
+        mode: "asgi" hands visitors to the app in this process, "proxy" to `origin`. Where it was
+            not chosen, an `origin` means "proxy" [QUICKTUNNEL_MODE].
+        origin: what answers in proxy mode: "host:port", "port", "http://host:port",
+            "https://host:port" or "unix:/path" [QUICKTUNNEL_ORIGIN].
+        host_header: in proxy mode, the Host that the origin sees instead of the public one, which
+            X-Forwarded-Host then names [QUICKTUNNEL_HOST_HEADER].
+        origin_connect_timeout: seconds for a connection to the origin, TLS included
+            [QUICKTUNNEL_ORIGIN_CONNECT_TIMEOUT].
+        origin_response_timeout: seconds that the origin may be silent until its answer begins, None
+            for ever [QUICKTUNNEL_ORIGIN_RESPONSE_TIMEOUT; empty for None].
+        origin_idle_timeout: seconds that an idle connection to the origin is kept
+            [QUICKTUNNEL_ORIGIN_IDLE_TIMEOUT].
+        origin_idle_connections: how many idle connections to the origin are kept at most
+            [QUICKTUNNEL_ORIGIN_IDLE_CONNECTIONS].
+        origin_ca_file: PEM file that replaces the system's trust roots for an https:// origin
+            [QUICKTUNNEL_ORIGIN_CA_FILE].
+        origin_tls_verify: False trusts any certificate of an https:// origin
+            [QUICKTUNNEL_ORIGIN_TLS_VERIFY].
         enabled: False switches everything off; None means on, except under pytest
             (`PYTEST_VERSION` is set) when no `edge` is given [QUICKTUNNEL_ENABLED].
         strict: whether a tunnel that can't start makes the app's startup fail, which then waits
@@ -70,6 +90,15 @@ class TunnelConfig:
         ConfigError: a value that can't be used.
     """
 
+    mode: Literal["asgi", "proxy"] = "asgi"
+    origin: str | None = None
+    host_header: str | None = None
+    origin_connect_timeout: float = 10.0
+    origin_response_timeout: float | None = 95.0
+    origin_idle_timeout: float = 30.0
+    origin_idle_connections: int = 16
+    origin_ca_file: str | None = None
+    origin_tls_verify: bool = True
     enabled: bool | None = None
     strict: bool = False
     wait_ready: bool = False
@@ -163,7 +192,14 @@ class TunnelConfig:
         if config is not None:
             given = {name: getattr(config, name) for name in config._given}
             resolved = resolved.with_options(given)
-        return resolved.with_options(options)
+        resolved = resolved.with_options(options)
+        if resolved.origin is not None and not resolved.is_given("mode"):
+            return resolved.with_options({"mode": "proxy"})
+        if resolved.mode == "proxy" and resolved.origin is None:
+            raise ConfigError(
+                "mode='proxy' can't be used without an origin such as \"127.0.0.1:8000\""
+            )
+        return resolved
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> TunnelConfig:
@@ -226,8 +262,24 @@ def _is_nameservers(value: Any) -> bool:
         return False
 
 
+def _is_origin(value: Any) -> bool:
+    try:
+        OriginAddress.parse(value)
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
 def _is_file(value: Any) -> bool:
     return isinstance(value, str) and Path(value).is_file()
+
+
+def _has_certificates(value: Any) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except (OSError, TypeError):  # SSLError is an OSError
+        return False
+    return isinstance(value, str)
 
 
 def _is_file_to_be(value: Any) -> bool:
@@ -313,9 +365,31 @@ def _ip_and_port(entry: str) -> tuple[str, int]:
 _DNS_PORT = 53
 _LONGEST = 3600.0  # s
 _LARGEST = 1 << 30  # bytes
+_MOST_IDLE = 1000  # connections
 _PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")  # RFC 3986 §2.3, what is never percent-encoded
 
 _TAKES: dict[str, _Takes] = {
+    "mode": _Takes(lambda value: value in ("asgi", "proxy"), '"asgi" or "proxy"'),
+    "origin": _Takes(
+        _or_none(_is_origin),
+        '"8000", "127.0.0.1:8000", "https://localhost:8443", "unix:/run/app.sock" and the like, '
+        "without a path",
+    ),
+    "host_header": _Takes(
+        _or_none(lambda value: isinstance(value, str) and is_host(value)),
+        'a host such as "localhost:8000", or None',
+    ),
+    "origin_connect_timeout": _seconds_from(0.1),
+    "origin_response_timeout": _seconds_from(0.1, or_none=True),
+    "origin_idle_timeout": _seconds_from(0.0),
+    "origin_idle_connections": _Takes(
+        lambda value: _is_whole(value) and 0 <= value <= _MOST_IDLE,
+        f"a whole number from 0 to {_MOST_IDLE}",
+    ),
+    "origin_ca_file": _Takes(
+        _or_none(_has_certificates), "a PEM file with certificates that exists"
+    ),
+    "origin_tls_verify": _Takes(_is_boolean, "True or False"),
     "enabled": _Takes(_or_none(_is_boolean), "True, False or None"),
     "strict": _Takes(_is_boolean, "True or False"),
     "wait_ready": _Takes(_is_boolean, "True or False"),
@@ -351,6 +425,15 @@ _TAKES: dict[str, _Takes] = {
 }
 
 _ENVIRONMENT: dict[str, Callable[[str], Any]] = {
+    "mode": str,
+    "origin": _optional,
+    "host_header": _optional,
+    "origin_connect_timeout": float,
+    "origin_response_timeout": _optional_number,
+    "origin_idle_timeout": float,
+    "origin_idle_connections": int,
+    "origin_ca_file": _optional,
+    "origin_tls_verify": _boolean,
     "enabled": _boolean,
     "strict": _boolean,
     "wait_ready": _boolean,

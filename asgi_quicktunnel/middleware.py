@@ -30,6 +30,9 @@ class QuickTunnelASGI:
     pass every middleware of the app. The tunnel lives in the ASGI lifespan; importing and
     wrapping start nothing.
 
+    With `mode="proxy"` and an `origin` visitors are sent to the server that listens there, such as
+    the one around this app; the tunnel lives in this app's lifespan all the same.
+
     Reading, setting and deleting attributes, and `isinstance`, go to the wrapped app, so it can be
     used as before. Only double-underscore names are the wrapper's own. An app without a `state`
     gets one, for `state.public_url` and `state.quicktunnel`; both are also in `request.state`.

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 from asgi_quicktunnel.events import TunnelState
+from asgi_quicktunnel.origin.pool import PoolStatistics
 from asgi_quicktunnel.transport.base import TransportStatistics
 
 __all__ = ["ConnectionStatistics", "Transferred", "TunnelStatistics"]
@@ -65,6 +66,7 @@ class TunnelStatistics:
         connections: those that are registered now.
         transferred: totals since the start, lost connections included.
         reconnects: how often a registered connection was lost.
+        pool: the connections to the origin in proxy mode, else None.
     """
 
     state: TunnelState
@@ -75,3 +77,4 @@ class TunnelStatistics:
     connections: tuple[ConnectionStatistics, ...]
     transferred: Transferred
     reconnects: int
+    pool: PoolStatistics | None = None

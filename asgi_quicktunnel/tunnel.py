@@ -24,7 +24,7 @@ from asgi_quicktunnel.announcement import Announcement
 from asgi_quicktunnel.config import LOCAL_EDGE, PACKAGE_VERSION, TunnelConfig
 from asgi_quicktunnel.connection import ConnectionPlan
 from asgi_quicktunnel.discovery import EdgeDiscovery
-from asgi_quicktunnel.errors import ConfigError, QuickTunnelError, RegistrationError
+from asgi_quicktunnel.errors import QuickTunnelError, RegistrationError
 from asgi_quicktunnel.events import (
     ConnectionLost,
     Emit,
@@ -35,8 +35,8 @@ from asgi_quicktunnel.events import (
     TunnelState,
 )
 from asgi_quicktunnel.model import Credentials
-from asgi_quicktunnel.origin.asgi import AsgiOrigin
-from asgi_quicktunnel.origin.websocket_link import WebSocketSettings
+from asgi_quicktunnel.origin.choice import make_origin
+from asgi_quicktunnel.origin.tcp import TcpOrigin
 from asgi_quicktunnel.protocol.readiness import new_nonce
 from asgi_quicktunnel.protocol.registration import DEFAULT_FEATURES, ClientIdentity
 from asgi_quicktunnel.provisioning import request_tunnel
@@ -57,10 +57,11 @@ logger = logging.getLogger(__name__)
 class QuickTunnel:
     """A tunnel without an ASGI server around it: `async with QuickTunnel(app) as tunnel`.
 
-    The app's lifespan is left to whoever runs the app; `QuickTunnelASGI` does both.
+    The app's lifespan is left to whoever runs the app; `QuickTunnelASGI` does both. With text, such
+    as `QuickTunnel("127.0.0.1:8000")`, whatever server listens there answers.
 
     Args:
-        origin: the ASGI 3 app that answers.
+        origin: the ASGI 3 app that answers, or where a server does, as in `TunnelConfig.origin`.
         config: options as one object.
         state: what each request finds in `scope["state"]`, usually the lifespan's.
         options: any option of `TunnelConfig`.
@@ -71,25 +72,19 @@ class QuickTunnel:
 
     def __init__(
         self,
-        origin: ASGIApp,
+        origin: ASGIApp | str,
         config: TunnelConfig | None = None,
         *,
         state: MutableMapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        if not callable(origin):
-            raise ConfigError(f"origin={origin!r} can't be used: it takes an ASGI app")
+        app: ASGIApp | None = None
+        if isinstance(origin, str):
+            options |= {"mode": "proxy", "origin": origin}
+        else:
+            app = origin
         self.config = TunnelConfig.resolve(config, options, os.environ)
-        self._origin = AsgiOrigin(
-            origin,
-            emit=self._on_event,
-            state=state,
-            websocket=WebSocketSettings(
-                ping_interval=self.config.websocket_ping_interval,
-                ping_timeout=self.config.websocket_ping_timeout,
-                max_message_size=self.config.websocket_max_message_size,
-            ),
-        )
+        self._origin = make_origin(app, self.config, emit=self._on_event, state=state)
         self._listeners: list[Emit] = []
         self._status = TunnelStatus(now=time.time())
         self._credentials: Credentials | None = None
@@ -165,7 +160,7 @@ class QuickTunnel:
         """A snapshot."""
         connections = self._supervisor.connections if self._supervisor is not None else ()
         now = asyncio.get_running_loop().time()
-        status = self._status
+        status, origin = self._status, self._origin
         return TunnelStatistics(
             state=status.state,
             cause=status.cause,
@@ -186,6 +181,7 @@ class QuickTunnel:
             ),
             transferred=self._transferred(),
             reconnects=status.reconnects,
+            pool=origin.statistics() if isinstance(origin, TcpOrigin) else None,
         )
 
     async def aclose(self) -> None:
@@ -199,6 +195,7 @@ class QuickTunnel:
         finally:
             runner.cancel()
             await asyncio.gather(runner, return_exceptions=True)
+            await self._origin.aclose()
             await self._announcement.aclose()
             self._url = None
             self._tell_change(self._status.on_stopped(now=time.time()))

@@ -10,20 +10,29 @@ from asgi_quicktunnel import config as config_module
 from asgi_quicktunnel.config import PACKAGE_VERSION, TunnelConfig
 from asgi_quicktunnel.errors import ConfigError, QuickTunnelError
 
+from tests_support.certificates import CertificateAuthority
+
 OPTIONS = {field.name for field in dataclasses.fields(TunnelConfig)}
 
 
 @pytest.fixture
 def pem(tmp_path):
-    path = tmp_path / "ca.pem"
-    path.write_text("a certificate")
-    return str(path)
+    return CertificateAuthority(tmp_path).ca_file
 
 
 def test_defaults():
     """Without a word from anybody: a public tunnel of Cloudflare's, and the app runs on."""
     config = TunnelConfig()
     assert dataclasses.asdict(config) == {
+        "mode": "asgi",
+        "origin": None,
+        "host_header": None,
+        "origin_connect_timeout": 10.0,
+        "origin_response_timeout": 95.0,
+        "origin_idle_timeout": 30.0,
+        "origin_idle_connections": 16,
+        "origin_ca_file": None,
+        "origin_tls_verify": True,
         "enabled": None,
         "strict": False,
         "wait_ready": False,
@@ -79,6 +88,15 @@ def test_it_can_not_be_changed():
 @pytest.mark.parametrize(
     ("option", "values"),
     [
+        ("mode", ["", "tcp", None, True]),
+        ("origin", ["", "localhost", "a:0", "http://a/b", "unix:x", "ftp://a:1", 8000, b"a:1"]),
+        ("host_header", ["", "a b", "a\r\nb", "http://a", "a/b", 7, b"a"]),
+        ("origin_connect_timeout", [0, -1, 3601, float("nan"), "10", None]),
+        ("origin_response_timeout", [0, -1, 3601, float("nan"), "95", True]),
+        ("origin_idle_timeout", [-1, 3601, float("inf"), "30", None]),
+        ("origin_idle_connections", [-1, 1001, 1.5, "16", True, None]),
+        ("origin_ca_file", ["", "/no/such/file.pem", "/", __file__, 7]),
+        ("origin_tls_verify", ["no", 0, None]),
         ("enabled", ["yes", 1, 0]),
         ("strict", ["yes", 1, None]),
         ("wait_ready", ["no", 0, None]),
@@ -165,6 +183,13 @@ def test_a_config_error_is_a_value_error():
 @pytest.mark.parametrize(
     ("option", "value"),
     [
+        ("mode", "proxy"),
+        ("origin", "8000"),
+        ("origin", "unix:/run/app.sock"),
+        ("host_header", "localhost:8000"),
+        ("origin_response_timeout", None),
+        ("origin_idle_timeout", 0),
+        ("origin_idle_connections", 0),
         ("enabled", True),
         ("ha_connections", 1),
         ("ha_connections", 4),
@@ -243,6 +268,15 @@ def test_whether_there_is_to_be_a_tunnel(options, environ, expected):
 def environment(pem):
     """A variable for every option that has one: the text, and what it means."""
     return {
+        "mode": ("proxy", "proxy"),
+        "origin": ("127.0.0.1:8000", "127.0.0.1:8000"),
+        "host_header": ("localhost:3000", "localhost:3000"),
+        "origin_connect_timeout": ("2.5", 2.5),
+        "origin_response_timeout": ("60", 60.0),
+        "origin_idle_timeout": ("5", 5.0),
+        "origin_idle_connections": ("4", 4),
+        "origin_ca_file": (pem, pem),
+        "origin_tls_verify": ("0", False),
         "enabled": ("0", False),
         "strict": ("1", True),
         "wait_ready": ("yes", True),
@@ -287,6 +321,10 @@ def test_an_empty_variable_means_none_where_none_is_possible():
         (
             "QUICKTUNNEL_DIAGNOSTICS_PATH",
             "QUICKTUNNEL_EDGE",
+            "QUICKTUNNEL_ORIGIN",
+            "QUICKTUNNEL_HOST_HEADER",
+            "QUICKTUNNEL_ORIGIN_RESPONSE_TIMEOUT",
+            "QUICKTUNNEL_ORIGIN_CA_FILE",
             "QUICKTUNNEL_NAMESERVERS",
             "QUICKTUNNEL_CA_FILE",
             "QUICKTUNNEL_WEBSOCKET_PING_INTERVAL",
@@ -297,11 +335,17 @@ def test_an_empty_variable_means_none_where_none_is_possible():
     config = TunnelConfig.from_env(environ)
     assert config.websocket_ping_interval is config.websocket_ping_timeout is None
     assert config.diagnostics_path is config.edge is config.nameservers is config.ca_file is None
+    assert config.origin is config.host_header is config.origin_ca_file is None
+    assert config.origin_response_timeout is None
 
 
 @pytest.mark.parametrize(
     ("option", "text"),
     [
+        ("mode", "tcp"),
+        ("origin", "localhost"),
+        ("origin_idle_connections", "many"),
+        ("origin_tls_verify", "perhaps"),
         ("enabled", "maybe"),
         ("strict", ""),
         ("wait_ready", "2"),
@@ -341,6 +385,29 @@ def test_keyword_before_config_before_environment_before_default():
     assert resolved.edge_ip_version == 6  # config
     assert resolved.strict is True  # environment
     assert resolved.wait_ready is False  # default
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "mode"),
+    [
+        ({}, {}, "asgi"),
+        ({"origin": "8000"}, {}, "proxy"),
+        ({}, {"QUICKTUNNEL_ORIGIN": "8000"}, "proxy"),
+        ({"mode": "asgi"}, {"QUICKTUNNEL_ORIGIN": "8000"}, "asgi"),
+        ({"origin": "8000"}, {"QUICKTUNNEL_MODE": "asgi"}, "asgi"),
+        ({"origin": "8000"}, {"QUICKTUNNEL_MODE": "proxy"}, "proxy"),
+    ],
+)
+def test_an_origin_means_proxy_mode_unless_somebody_chose(options, environ, mode):
+    """So that neither option is ignored."""
+    assert TunnelConfig.resolve(None, options, environ).mode == mode
+    assert TunnelConfig.resolve(TunnelConfig(**options), {}, environ).mode == mode
+
+
+def test_proxy_mode_needs_an_origin():
+    """The error shows what one looks like."""
+    with pytest.raises(ConfigError, match=r"mode='proxy'.*127\.0\.0\.1:8000"):
+        TunnelConfig.resolve(None, {"mode": "proxy"}, {})
 
 
 def test_a_default_that_was_given_counts_as_given():

@@ -7,6 +7,7 @@ import ipaddress
 from starlette.types import Scope
 
 from asgi_quicktunnel.origin.base import from_tunnel
+from asgi_quicktunnel.origin.mark import MARK_HEADER
 
 __all__ = ["is_local"]
 
@@ -101,5 +102,8 @@ def _is_secure(scope: Scope) -> bool:
     return scope.get("scheme") in ("https", "wss")
 
 
-_PROXY_HEADERS = frozenset({"cdn-loop", "forwarded", "via", "x-real-ip"})
+# The mark counts whatever its value: the tunnel may run in another worker of the same server.
+_PROXY_HEADERS = frozenset(
+    {"cdn-loop", "forwarded", MARK_HEADER.decode("ascii"), "via", "x-real-ip"}
+)
 _PROXY_PREFIXES = ("cf-", "x-forwarded-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +87,9 @@ def describe(tunnel: QuickTunnel | None) -> dict[str, Any]:
     `bytes_received`, `bytes_sent` (all since the start), and `connections`, one for each that is
     registered: `conn_index`, `colo`, `address` ("ip:port"), `age` (seconds), `rtt` (seconds or
     null), `requests`, `streams_open`, `streams_refused`, `bytes_received`, `bytes_sent`,
-    `packets_lost`; meanings as in `TunnelStatistics`, `ConnectionStatistics` and
-    `TransportStatistics`. No secret is among them.
+    `packets_lost`; and `pool`, null but in proxy mode: `open`, `idle`, `created`, `reused`,
+    `retried`, `failures`. Meanings as in `TunnelStatistics`, `ConnectionStatistics`,
+    `TransportStatistics` and `PoolStatistics`. No secret is among them.
     """
     if tunnel is None:
         return {**_WITHOUT_TUNNEL, "connections": []}
@@ -104,6 +106,7 @@ def describe(tunnel: QuickTunnel | None) -> dict[str, Any]:
         "bytes_received": statistics.transferred.bytes_received,
         "bytes_sent": statistics.transferred.bytes_sent,
         "connections": [_describe_connection(each) for each in statistics.connections],
+        "pool": dataclasses.asdict(statistics.pool) if statistics.pool is not None else None,
     }
 
 
@@ -163,6 +166,7 @@ _WITHOUT_TUNNEL = {
     "streams_total": 0,
     "bytes_received": 0,
     "bytes_sent": 0,
+    "pool": None,
 }
 _PRIVATE = [
     (b"cache-control", b"no-store"),

@@ -4,6 +4,7 @@ import pytest
 
 from asgi_quicktunnel.diagnostics.local import is_local
 from asgi_quicktunnel.origin.base import TUNNEL_SCOPE_KEY, TunnelMark
+from asgi_quicktunnel.origin.mark import MARK, MARK_HEADER
 
 
 def scope(*headers, host="localhost:8000", kind="http", **changes):
@@ -124,6 +125,13 @@ def test_a_second_host_header_is_not_local():
     """Two Hosts are read differently by different readers, so neither counts."""
     assert not is_local(scope(("host", "localhost:8000")))
     assert not is_local(scope(("Host", "localhost:8000")))
+
+
+@pytest.mark.parametrize("mark", [MARK, b"", b"of another worker"], ids=["own", "no", "other"])
+def test_what_the_tunnel_brought_through_a_socket_is_not_local(mark):
+    """In proxy mode the peer is this machine; the mark, whatever its value, tells."""
+    assert not is_local(scope((MARK_HEADER.decode(), mark.decode())))
+    assert not is_local(scope((MARK_HEADER.decode().title(), mark.decode())))
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.255.0.1", "::1", "::ffff:127.0.0.1"])

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from asgi_quicktunnel.diagnostics.routes import Diagnostics
 from asgi_quicktunnel.events import TunnelState
 from asgi_quicktunnel.model import EdgeAddress
+from asgi_quicktunnel.origin.pool import PoolStatistics
 from asgi_quicktunnel.statistics import ConnectionStatistics, Transferred, TunnelStatistics
 from asgi_quicktunnel.transport.base import TransportStatistics
 from asgi_quicktunnel.tunnel import QuickTunnel
@@ -78,6 +79,7 @@ async def test_status_without_a_tunnel():
         "bytes_received": 0,
         "bytes_sent": 0,
         "connections": [],
+        "pool": None,
     }
 
 
@@ -104,6 +106,7 @@ async def test_status_of_a_tunnel_with_a_connection():
             connections=(ConnectionStatistics(0, "bog01", 12.5, 5, transport),),
             transferred=Transferred(8, 600, 700),
             reconnects=1,
+            pool=PoolStatistics(open=6, idle=5, created=9, reused=8, retried=2, failures=4),
         )
     )
     app = Around(the_app, Diagnostics("/_quicktunnel", lambda: tunnel))
@@ -134,6 +137,14 @@ async def test_status_of_a_tunnel_with_a_connection():
                 "packets_lost": 3,
             }
         ],
+        "pool": {
+            "open": 6,
+            "idle": 5,
+            "created": 9,
+            "reused": 8,
+            "retried": 2,
+            "failures": 4,
+        },
     }
 
 
