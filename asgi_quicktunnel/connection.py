@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from asgi_quicktunnel.control import ControlSession, local_configuration
 from asgi_quicktunnel.errors import LocalProtocolError, QuickTunnelError
+from asgi_quicktunnel.events import Dialled, Emit
 from asgi_quicktunnel.model import Credentials, EdgeAddress, Registration
 from asgi_quicktunnel.origin.base import ConnectionFacts, Origin
 from asgi_quicktunnel.protocol.registration import ClientIdentity
@@ -47,10 +48,17 @@ class HaConnection:
         conn_index: 0..3.
         address: the edge address to dial.
         local_port: UDP port to send from, 0 for any.
+        emit: hears of the dial.
     """
 
     def __init__(
-        self, plan: ConnectionPlan, conn_index: int, address: EdgeAddress, *, local_port: int = 0
+        self,
+        plan: ConnectionPlan,
+        conn_index: int,
+        address: EdgeAddress,
+        *,
+        local_port: int = 0,
+        emit: Emit = lambda _: None,
     ) -> None:
         self.conn_index = conn_index
         self.address = address
@@ -58,6 +66,7 @@ class HaConnection:
         self.registration: Registration | None = None
         self.registered_at = 0.0  # on the loop's clock
         self._plan = plan
+        self._emit = emit
         self._log = logging.LoggerAdapter(
             logger, {"conn_index": conn_index, "address": str(address)}
         )
@@ -78,6 +87,8 @@ class HaConnection:
             ConnectionLost: the connection ended before the answer.
         """
         plan = self._plan
+        clock = asyncio.get_running_loop().time
+        began = clock()
         transport = await dial_quic(
             self.address,
             plan.settings,
@@ -85,6 +96,7 @@ class HaConnection:
             timeout=plan.timeout,
             local_port=self.local_port,
         )
+        self._emit(Dialled(self.conn_index, self.address, "quic", clock() - began))
         self._transport = transport
         self.local_port = transport.local_port
         control = ControlSession(await transport.control_stream(), plan.identity)
@@ -99,7 +111,7 @@ class HaConnection:
             timeout=plan.timeout,
         )
         self.registration = registration
-        self.registered_at = asyncio.get_running_loop().time()
+        self.registered_at = clock()
         return registration
 
     async def push_configuration(self) -> None:

@@ -12,9 +12,13 @@ from asgi_quicktunnel.model import EdgeAddress, Registration
 
 __all__ = [
     "ConnectionLost",
+    "Dialled",
+    "Discovered",
     "Drained",
+    "Draining",
     "Emit",
     "Event",
+    "Provisioned",
     "Registered",
     "RequestDone",
     "StateChanged",
@@ -40,10 +44,41 @@ class TunnelState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class TunnelReady:
-    """The public URL works."""
+class Provisioned:
+    """The service gave a tunnel; `url` is the public one, which does not work yet."""
 
     url: str
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """Where the edge can be dialled is known, or has changed; `addresses` has the best first."""
+
+    addresses: tuple[EdgeAddress, ...]
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """An edge server answered the handshake; `protocol` is what carries the connection."""
+
+    conn_index: int
+    address: EdgeAddress
+    protocol: str
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelReady:
+    """The public URL works.
+
+    Attributes:
+        doubt: why that could not be proved from here, or None when a request came back.
+    """
+
+    url: str
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +108,7 @@ class RequestDone(NamedTuple):  # a frozen dataclass takes three times as long t
         elapsed: seconds from the arrival of the head to the end of the answer.
         received: body bytes from the visitor.
         sent: body bytes to the visitor.
+        country: the visitor's, two letters by Cloudflare's word (`Cf-Ipcountry`), or None.
     """
 
     conn_index: int
@@ -82,6 +118,15 @@ class RequestDone(NamedTuple):  # a frozen dataclass takes three times as long t
     elapsed: float
     received: int
     sent: int
+    country: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The tunnel takes no more requests; `requests` are open and have `grace_period` seconds."""
+
+    requests: int
+    grace_period: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +145,16 @@ class StateChanged:
     since: float
 
 
-Event = TunnelReady | Registered | ConnectionLost | RequestDone | StateChanged | Drained
+Event = (
+    Provisioned
+    | Discovered
+    | Dialled
+    | Registered
+    | TunnelReady
+    | ConnectionLost
+    | StateChanged
+    | RequestDone
+    | Draining
+    | Drained
+)
 Emit = Callable[[Event], None]

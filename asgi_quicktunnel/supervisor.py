@@ -10,7 +10,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from asgi_quicktunnel.addresses import AddressBook
 from asgi_quicktunnel.connection import ConnectionPlan, HaConnection
 from asgi_quicktunnel.errors import QuickTunnelError, RegistrationError, TransportError
-from asgi_quicktunnel.events import ConnectionLost, Drained, Emit, Registered
+from asgi_quicktunnel.events import (
+    ConnectionLost,
+    Discovered,
+    Drained,
+    Draining,
+    Emit,
+    Registered,
+)
 from asgi_quicktunnel.guard import Guard, shared_guard
 from asgi_quicktunnel.model import EdgeAddress
 from asgi_quicktunnel.reconnect import ReconnectPolicy, RenewalPolicy
@@ -64,6 +71,7 @@ class Supervisor:
         self._rng = rng or random.Random()  # noqa: S311  # spreads load, guards nothing
         self._guard = guard or shared_guard()
         self._addresses = AddressBook()
+        self._discovered: tuple[EdgeAddress, ...] = ()
         self._connections: dict[int, HaConnection] = {}
         self._abandoned: set[HaConnection] = set()
         self._kept: set[int] = set()
@@ -112,6 +120,7 @@ class Supervisor:
         connections = self.connections
         try:
             if grace_period > 0:
+                self._emit(Draining(sum(each.requests for each in connections), grace_period))
                 async with asyncio.timeout(grace_period):
                     await asyncio.gather(
                         *(
@@ -125,7 +134,7 @@ class Supervisor:
             logger.info("the grace period of %g s is over", grace_period)
         finally:
             unfinished = await self._close_all()
-        self._emit(Drained(unfinished))
+            self._emit(Drained(unfinished))
         return unfinished
 
     async def _wait(self, keepers: Sequence[asyncio.Task[QuickTunnelError | None]]) -> None:
@@ -148,9 +157,11 @@ class Supervisor:
         while not self._draining:
             connection: HaConnection | None = None
             try:
-                self._addresses.update(await self._discover())
+                await self._look_up()
                 address = self._addresses.take(conn_index)
-                connection = HaConnection(self._plan, conn_index, address, local_port=local_port)
+                connection = HaConnection(
+                    self._plan, conn_index, address, local_port=local_port, emit=self._emit
+                )
                 await self._register(connection, policy, replace_existing=held_before)
                 held_before = True
                 await self._serve(connection)
@@ -172,6 +183,16 @@ class Supervisor:
                 return cause
             await asyncio.sleep(retry_after)
         return None
+
+    async def _look_up(self) -> None:
+        """Learn the edge's addresses, and tell of them when they are news."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        addresses = tuple(await self._discover())
+        self._addresses.update(addresses)
+        if addresses != self._discovered:
+            self._discovered = addresses
+            self._emit(Discovered(addresses, clock() - began))
 
     def _decide(
         self,

@@ -29,6 +29,7 @@ from asgi_quicktunnel.events import (
     ConnectionLost,
     Emit,
     Event,
+    Provisioned,
     Registered,
     StateChanged,
     TunnelReady,
@@ -257,8 +258,11 @@ class QuickTunnel:
                 "subject to its terms and meant for testing",
                 host,
             )
+        clock = asyncio.get_running_loop().time
+        began = clock()
         self._credentials = await request_tunnel(config.service_url, user_agent=config.user_agent)
         self._origin.public_url = self._credentials.url
+        self._tell(Provisioned(self._credentials.url, clock() - began))
 
     async def _supervise(self, config: TunnelConfig) -> None:
         assert self._credentials is not None
@@ -343,7 +347,7 @@ class QuickTunnel:
             logger.warning("the app is public at %s, but that was %s", url, readiness)
         self._announcement.announce(url)
         self._tell_change(self._status.on_announced(now=time.time()))
-        self._tell(TunnelReady(url))
+        self._tell(TunnelReady(url, doubt=None if readiness.is_proved else str(readiness)))
         if not self._ready.done():
             self._ready.set_result(None)
 

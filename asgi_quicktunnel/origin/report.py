@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from asgi_quicktunnel.events import Emit, RequestDone
-from asgi_quicktunnel.model import RequestHead
+from asgi_quicktunnel.model import Headers, RequestHead
 from asgi_quicktunnel.origin.base import ConnectionFacts
 from asgi_quicktunnel.origin.scope import printable, shown_path
 
@@ -43,5 +43,13 @@ class RequestReport:
                 elapsed=time.monotonic() - self._started,
                 received=self.received,
                 sent=self.sent,
+                country=_country(self._head.headers),
             )
         )
+
+
+def _country(headers: Headers) -> str | None:
+    for name, value in headers:
+        if name == b"cf-ipcountry":
+            return printable(value.decode("latin-1"))
+    return None

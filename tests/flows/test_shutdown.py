@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from asgi_quicktunnel import QuickTunnel
 from asgi_quicktunnel.emulator import LocalEdge
 from asgi_quicktunnel.emulator.connection import ConnectionState
-from asgi_quicktunnel.events import Drained, RequestDone
+from asgi_quicktunnel.events import Drained, Draining, RequestDone
 
 pytestmark = pytest.mark.anyio
 
@@ -34,31 +35,38 @@ class Gate:
         await send({"type": "http.response.body", "body": b"whole"})
 
 
-async def test_a_request_in_flight_is_answered_before_the_close():
-    """`aclose` unregisters, waits for the answer under way, then closes with code 0."""
-    gate = Gate()
+@asynccontextmanager
+async def asked(gate, **options):
+    """`async with asked(gate) as (edge, tunnel, visitor, asking, events)`: a request is open."""
     events = []
     with anyio.fail_after(30):
         async with LocalEdge() as edge:
-            tunnel = QuickTunnel(gate, edge.config(ha_connections=1))
+            tunnel = QuickTunnel(gate, edge.config(ha_connections=1, **options))
             tunnel.add_listener(events.append)
             await tunnel.start()
             await tunnel.wait_ready()
             async with edge.httpx_client(base_url=tunnel.url) as visitor:
                 asking = asyncio.create_task(visitor.get("/"))
                 await gate.entered.wait()
-                closing = asyncio.create_task(tunnel.aclose())
-                (connection,) = edge.connections
-                await edge.wait_for(lambda: connection.state is ConnectionState.UNREGISTERED)
-                assert not closing.done()
-                assert (await visitor.get("/late")).status_code == 530
-                gate.open.set()
-                assert (await asking).text == "whole"
-                await closing
-            closed = await connection.wait_closed()
-            assert (closed.code, closed.by_peer) == (0, True)
-            assert list(edge.violations) == []
-    assert Drained(0) in events
+                yield edge, tunnel, visitor, asking, events
+
+
+async def test_a_request_in_flight_is_answered_before_the_close():
+    """`aclose` unregisters, waits for the answer under way, then closes with code 0."""
+    gate = Gate()
+    async with asked(gate) as (edge, tunnel, visitor, asking, events):
+        closing = asyncio.create_task(tunnel.aclose())
+        (connection,) = edge.connections
+        await edge.wait_for(lambda: connection.state is ConnectionState.UNREGISTERED)
+        assert not closing.done()
+        assert (await visitor.get("/late")).status_code == 530
+        gate.open.set()
+        assert (await asking).text == "whole"
+        await closing
+        closed = await connection.wait_closed()
+        assert (closed.code, closed.by_peer) == (0, True)
+        assert list(edge.violations) == []
+    assert events.index(Draining(1, 30.0)) < events.index(Drained(0))
     done = [event for event in events if isinstance(event, RequestDone)]
     assert [(event.path, event.status, event.sent) for event in done] == [("/", 200, 5)]
 
@@ -66,36 +74,34 @@ async def test_a_request_in_flight_is_answered_before_the_close():
 async def test_after_the_grace_period_requests_are_cut_off():
     """A request that takes longer than `grace_period` is cancelled and the tunnel closes."""
     gate = Gate()
-    events = []
-    with anyio.fail_after(30):
-        async with LocalEdge() as edge:
-            tunnel = QuickTunnel(gate, edge.config(ha_connections=1, grace_period=0.3))
-            tunnel.add_listener(events.append)
-            await tunnel.start()
-            await tunnel.wait_ready()
-            async with edge.httpx_client(base_url=tunnel.url) as visitor:
-                asking = asyncio.create_task(visitor.get("/"))
-                await gate.entered.wait()
-                await tunnel.aclose()
-                assert (await asking).status_code == 502
+    async with asked(gate, grace_period=0.3) as (_, tunnel, _, asking, events):
+        await tunnel.aclose()
+        assert (await asking).status_code == 502
     assert gate.cancelled
     assert Drained(1) in events
 
 
-async def test_a_grace_period_of_nought_closes_at_once():
-    """With `grace_period=0` nothing is waited for."""
+async def test_who_ends_the_wait_is_told_what_was_cut_off():
+    """A cancelled `aclose` cuts requests off at once, and `Drained` counts them all the same."""
     gate = Gate()
-    with anyio.fail_after(30):
-        async with LocalEdge() as edge:
-            tunnel = QuickTunnel(gate, edge.config(ha_connections=1, grace_period=0))
-            await tunnel.start()
-            await tunnel.wait_ready()
-            async with edge.httpx_client(base_url=tunnel.url) as visitor:
-                asking = asyncio.create_task(visitor.get("/"))
-                await gate.entered.wait()
-                await tunnel.aclose()
-                assert gate.cancelled
-                await asking
+    async with asked(gate) as (edge, tunnel, _, asking, events):
+        closing = asyncio.create_task(tunnel.aclose())
+        (connection,) = edge.connections
+        await edge.wait_for(lambda: connection.state is ConnectionState.UNREGISTERED)
+        closing.cancel()
+        await asyncio.wait({closing})
+        assert (await asking).status_code == 502
+    assert Drained(1) in events
+
+
+async def test_a_grace_period_of_nought_closes_at_once():
+    """With `grace_period=0` nothing is waited for, and no wait is told of."""
+    gate = Gate()
+    async with asked(gate, grace_period=0) as (_, tunnel, _, asking, events):
+        await tunnel.aclose()
+        assert gate.cancelled
+        await asking
+    assert not any(isinstance(event, Draining) for event in events)
 
 
 @pytest.mark.slow

@@ -38,8 +38,8 @@ async def test_the_app_answers_in_place():
 
 
 async def test_a_request_is_reported_once_with_its_figures():
-    """`RequestDone` tells connection, method, path, status, time and bytes; no query."""
-    headers = [(b"content-length", b"3")]
+    """`RequestDone` tells connection, method, path, status, time, bytes, country; no query."""
+    headers = [(b"content-length", b"3"), (b"cf-ipcountry", b"PT")]
     visit = Visit(Greeter(), "POST", b"/a%20b?token=secret", headers=headers)
     await visit.run()
 
@@ -53,6 +53,7 @@ async def test_a_request_is_reported_once_with_its_figures():
         elapsed=done.elapsed,
         received=0,
         sent=5,
+        country="PT",
     )
 
 
