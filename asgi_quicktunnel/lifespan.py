@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import sys
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
@@ -220,7 +221,8 @@ class TunnelRun:
         await self._stop_starting()
         if self._is_open:
             self._is_open = False
-            await _until_interrupted(self._close_tunnel())
+            is_supervised = multiprocessing.parent_process() is not None
+            await _until_interrupted(self._close_tunnel(), spares_sigterm=is_supervised)
 
     async def close(self) -> None:
         """Close what no drain has closed, also in a task that is being cancelled: be quick."""
@@ -269,7 +271,9 @@ def _announce(url: str) -> None:
         sys.stderr.write(f"asgi_quicktunnel: the app is public at {url}\n")
 
 
-async def _until_interrupted(work: Coroutine[Any, Any, T]) -> T | None:
+async def _until_interrupted(
+    work: Coroutine[Any, Any, T], *, spares_sigterm: bool = False
+) -> T | None:
     """What `work` returns, or None when SIGINT or SIGTERM cancelled it."""
     task = asyncio.create_task(work)
 
@@ -278,7 +282,7 @@ async def _until_interrupted(work: Coroutine[Any, Any, T]) -> T | None:
             task.cancel()
 
     try:
-        with on_interrupt(interrupt):
+        with on_interrupt(interrupt, spares_sigterm=spares_sigterm):
             await asyncio.wait({task})
     finally:
         await _cancel(task)  # done already, unless we are being cancelled ourselves

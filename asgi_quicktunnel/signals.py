@@ -14,7 +14,9 @@ __all__ = ["on_interrupt"]
 
 
 @contextmanager
-def on_interrupt(callback: Callable[[], object]) -> Iterator[None]:
+def on_interrupt(
+    callback: Callable[[], object], *, spares_sigterm: bool = False
+) -> Iterator[None]:
     """Call `callback` in the running event loop at each SIGINT or SIGTERM inside the block.
 
     Servers keep a second signal to themselves while they wait for the lifespan, so the handler
@@ -24,15 +26,22 @@ def on_interrupt(callback: Callable[[], object]) -> Iterator[None]:
 
     Args:
         callback: called without arguments, by the loop and not within the signal handler.
+        spares_sigterm: whether the first SIGTERM is not counted. A supervisor sends one to its
+            workers up to half a second after the terminal's Ctrl-C reached them: it says the same
+            thing, and must not pass for a second Ctrl-C.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
     previous: dict[int, Any] = {}
+    spared = {signal.SIGTERM} if spares_sigterm else set()
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(callback)
+        if signum in spared:
+            spared.clear()
+        else:
+            loop.call_soon_threadsafe(callback)
         before = previous[signum]
         if callable(before):  # SIG_IGN is not
             before(signum, frame)

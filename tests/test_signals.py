@@ -115,6 +115,25 @@ def test_an_ignored_signal_is_heard_inside_the_block_alone():
     assert (done.returncode, done.stdout) == (0, "alive\n")
 
 
+def test_a_supervisors_word_for_the_same_ctrl_c_is_not_counted():
+    """The first SIGTERM is the server's alone if it is to be spared; the second counts."""
+    done = run("""
+        async def main():
+            heard = asyncio.Event()
+            with on_interrupt(heard.set, spares_sigterm=True):
+                kill(signal.SIGTERM)
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                print(heard.is_set())
+                kill(signal.SIGTERM)
+                await heard.wait()
+
+        signal.signal(signal.SIGTERM, server)
+        asyncio.run(main())
+    """)
+    assert done.stdout == "server SIGTERM\nFalse\nserver SIGTERM\n"
+
+
 def test_a_signal_with_its_default_action_ends_the_process():
     """Where nobody handles SIGTERM it does what it always does."""
     done = run("""
