@@ -15,7 +15,16 @@ from urllib.parse import urlsplit
 from asgi_quicktunnel.errors import ConfigError
 from asgi_quicktunnel.origin_address import OriginAddress, is_host
 
-__all__ = ["LOCAL_EDGE", "PACKAGE_VERSION", "EngineName", "OnUrl", "TunnelConfig"]
+__all__ = [
+    "LOCAL_EDGE",
+    "PACKAGE_VERSION",
+    "EngineName",
+    "OnUrl",
+    "TunnelConfig",
+    "environment_name",
+    "environment_options",
+    "is_switch",
+]
 
 try:
     PACKAGE_VERSION = version("asgi-quicktunnel")
@@ -58,7 +67,7 @@ class TunnelConfig:
         ha_connections: how many connections to the edge, clamped to 1..4
             [QUICKTUNNEL_HA_CONNECTIONS].
         max_reconnect_attempts: failures in a row after which a connection is given up, None for
-            never.
+            never [QUICKTUNNEL_MAX_RECONNECT_ATTEMPTS; empty for None].
         engine: which QUIC engine carries the connections: "native" (the package
             asgi-quicktunnel-native), "aioquic", or "auto" for native where it is installed
             [QUICKTUNNEL_ENGINE].
@@ -70,8 +79,9 @@ class TunnelConfig:
             [QUICKTUNNEL_NAMESERVERS].
         ca_file: PEM file that replaces the trust roots [QUICKTUNNEL_CA_FILE].
         edge_ip_version: "auto", 4 or 6 [QUICKTUNNEL_EDGE_IP_VERSION].
-        user_agent: sent to the service.
-        handshake_timeout: seconds for one dial and registration of the edge.
+        user_agent: sent to the service [QUICKTUNNEL_USER_AGENT].
+        handshake_timeout: seconds for one dial and registration of the edge
+            [QUICKTUNNEL_HANDSHAKE_TIMEOUT].
         grace_period: seconds that requests in flight may take at shutdown
             [QUICKTUNNEL_GRACE_PERIOD].
         diagnostics_path: where local visitors find the diagnostics, None switches them off
@@ -210,7 +220,7 @@ class TunnelConfig:
         """
         options: dict[str, Any] = {}
         for option, parse in _ENVIRONMENT.items():
-            variable = f"QUICKTUNNEL_{option.upper()}"
+            variable = environment_name(option)
             if variable not in environ:
                 continue
             text = environ[variable].strip()
@@ -225,6 +235,21 @@ class TunnelConfig:
                 what = "1 or 0" if parse is _boolean else takes.what
                 raise ConfigError(f"{variable}={text!r} can't be used: it takes {what}")
         return cls(**options)
+
+
+def environment_options() -> tuple[str, ...]:
+    """The options that the environment can set, in the order of `TunnelConfig`."""
+    return tuple(field.name for field in fields(TunnelConfig) if field.name in _ENVIRONMENT)
+
+
+def environment_name(option: str) -> str:
+    """The variable that sets an option."""
+    return f"QUICKTUNNEL_{option.upper()}"
+
+
+def is_switch(option: str) -> bool:
+    """Whether the variable of an option takes 1 or 0."""
+    return _ENVIRONMENT[option] is _boolean
 
 
 class _Takes(NamedTuple):
@@ -339,6 +364,10 @@ def _optional_number(text: str) -> float | None:
     return float(text) if text else None
 
 
+def _optional_whole(text: str) -> int | None:
+    return int(text) if text else None
+
+
 def _host_and_port(entry: str) -> tuple[str, int]:
     """Split "198.51.100.7:7844", "[2001:db8::7]:7844" or "host:7844"; ValueError for the rest."""
     host, _, port_text = entry.rpartition(":")
@@ -438,12 +467,15 @@ _ENVIRONMENT: dict[str, Callable[[str], Any]] = {
     "strict": _boolean,
     "wait_ready": _boolean,
     "ha_connections": int,
+    "max_reconnect_attempts": _optional_whole,
     "engine": str,
     "service_url": str,
     "edge": _optional,
     "nameservers": _optional,
     "ca_file": _optional,
     "edge_ip_version": _ip_version,
+    "user_agent": str,
+    "handshake_timeout": float,
     "grace_period": float,
     "diagnostics_path": _optional,
     "url_file": _optional,

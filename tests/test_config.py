@@ -281,12 +281,15 @@ def environment(pem):
         "strict": ("1", True),
         "wait_ready": ("yes", True),
         "ha_connections": ("3", 3),
+        "max_reconnect_attempts": ("9", 9),
         "engine": ("aioquic", "aioquic"),
         "service_url": ("http://127.0.0.1:1", "http://127.0.0.1:1"),
         "edge": ("127.0.0.1:1", "127.0.0.1:1"),
         "nameservers": ("192.0.2.1,192.0.2.2:54", "192.0.2.1,192.0.2.2:54"),
         "ca_file": (pem, pem),
         "edge_ip_version": ("6", 6),
+        "user_agent": ("me/1", "me/1"),
+        "handshake_timeout": ("4.5", 4.5),
         "grace_period": ("2.5", 2.5),
         "diagnostics_path": ("/d", "/d"),
         "url_file": ("/url", "/url"),
@@ -320,6 +323,7 @@ def test_an_empty_variable_means_none_where_none_is_possible():
     environ = dict.fromkeys(
         (
             "QUICKTUNNEL_DIAGNOSTICS_PATH",
+            "QUICKTUNNEL_MAX_RECONNECT_ATTEMPTS",
             "QUICKTUNNEL_EDGE",
             "QUICKTUNNEL_ORIGIN",
             "QUICKTUNNEL_HOST_HEADER",
@@ -334,6 +338,7 @@ def test_an_empty_variable_means_none_where_none_is_possible():
     )
     config = TunnelConfig.from_env(environ)
     assert config.websocket_ping_interval is config.websocket_ping_timeout is None
+    assert config.max_reconnect_attempts is None
     assert config.diagnostics_path is config.edge is config.nameservers is config.ca_file is None
     assert config.origin is config.host_header is config.origin_ca_file is None
     assert config.origin_response_timeout is None
