@@ -31,6 +31,7 @@ __all__ = [
     "IpVersion",
     "ResolverFactory",
     "dns_over_tls",
+    "edge_targets",
     "lookup_host",
     "srv_order",
 ]
@@ -128,19 +129,14 @@ class EdgeDiscovery:
         return _Found(regions, until=self._clock() + lifetime)
 
     async def _srv_targets(self) -> _Entries:
-        """Host and port of the first two SRV records, which are the two regions."""
+        """Host and port of the two regions, from the first resolver that knows them."""
         failures = []
         for name, make_resolver in self._resolvers.items():
             try:
-                records = await _srv_records(make_resolver())
-            except (dns.exception.DNSException, DiscoveryError, OSError, ValueError) as exc:
-                failures.append(f"{name} ({_why(exc)})")
+                return await edge_targets(make_resolver, self._rng)
+            except DiscoveryError as exc:
+                failures.append(f"{name} ({exc})")
                 logger.info("no SRV records of the edge from %s", failures[-1])
-                continue
-            return tuple(
-                (record.target.to_text(omit_final_dot=True), record.port)
-                for record in srv_order(records, self._rng)[:2]
-            )
         raise DiscoveryError(
             f"no edge address: SRV {SRV_NAME} was asked of {_joined(failures)}; check DNS and the "
             'firewall, or give addresses with the option edge="host:port,host:port"'
@@ -209,6 +205,22 @@ async def lookup_host(host: str, *, timeout: float = 10.0) -> list[str]:
     except UnicodeError as exc:
         raise OSError("not a possible host name") from exc
     return [sockaddr[0] for *_, sockaddr in found]
+
+
+async def edge_targets(make_resolver: ResolverFactory, rng: random.Random) -> _Entries:
+    """Host and port of the first two SRV records of the edge, which are its two regions.
+
+    Raises:
+        DiscoveryError: what this resolver answered instead, in few words.
+    """
+    try:
+        records = await _srv_records(make_resolver())
+    except (dns.exception.DNSException, DiscoveryError, OSError, ValueError) as exc:
+        raise DiscoveryError(_why(exc)) from exc
+    return tuple(
+        (record.target.to_text(omit_final_dot=True), record.port)
+        for record in srv_order(records, rng)[:2]
+    )
 
 
 def dns_over_tls(

@@ -18,7 +18,7 @@ from asgi_quicktunnel.errors import ConfigError, ProvisioningError, RateLimited
 from asgi_quicktunnel.model import Credentials
 from asgi_quicktunnel.protocol.tunnel_answer import ANSWER_LIMIT, TunnelAnswer, presentable
 
-__all__ = ["request_tunnel"]
+__all__ = ["request_tunnel", "visit_service"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,28 @@ async def request_tunnel(
                 logger.info("%s; next try in %g s", exc, delay)
             await sleep(delay)
         return await _attempt(client, service, len(RETRY_DELAYS) + 1, timeout)
+
+
+async def visit_service(service_url: str, *, user_agent: str, timeout: float = 5.0) -> TunnelAnswer:
+    """Ask the service for an answer that gives no tunnel away: GET, where a tunnel is POST.
+
+    Args:
+        service_url: as `request_tunnel`'s.
+        user_agent: as `request_tunnel`'s.
+        timeout: seconds, for all of it.
+
+    Returns:
+        What came back; its status is 405 where tunnels are given out.
+
+    Raises:
+        ProvisioningError: there was no answer.
+        ConfigError: as `request_tunnel`.
+
+    Source: protocol.md §1.
+    """
+    service = _Service.at(service_url)
+    async with await _client(service, user_agent, timeout, None) as client:
+        return await _ask(client, service, "GET", f"GET {service}", timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +179,16 @@ async def _attempt(
     asked = f"POST {service}"
     if number > 1:
         asked += f" (try {number} of {len(RETRY_DELAYS) + 1})"
+    answer = await _ask(client, service, "POST", asked, timeout)
+    return answer.credentials(asked, now=datetime.now(UTC))
+
+
+async def _ask(
+    client: httpx.AsyncClient, service: _Service, method: str, asked: str, timeout: float
+) -> TunnelAnswer:
     try:
         with anyio.fail_after(timeout):
-            answer = await _post(client, service)
+            return await _send(client, service, method)
     except httpx.ConnectTimeout as exc:
         raise ProvisioningError(
             f"{asked} found no connection within {timeout * CONNECT_SHARE:g} s; {_CHECK_NETWORK}",
@@ -171,17 +200,17 @@ async def _attempt(
         ) from exc
     except (httpx.TransportError, ExceptionGroup) as exc:  # a group: a port that can't be
         raise _unreachable(asked, exc) from exc
-    return answer.credentials(asked, now=datetime.now(UTC))
 
 
-async def _post(client: httpx.AsyncClient, service: _Service) -> TunnelAnswer:
+async def _send(client: httpx.AsyncClient, service: _Service, method: str) -> TunnelAnswer:
     if not service.is_localhost:
-        return await _exchange(client, service.url)
+        return await _exchange(client, method, service.url)
     failures = []
     for address in ("127.0.0.1", "::1"):
         try:
             return await _exchange(
                 client,
+                method,
                 service.url.copy_with(host=address),
                 headers={"Host": service.url.netloc.decode("ascii")},
                 extensions={"sni_hostname": service.url.raw_host.decode("ascii")},
@@ -193,8 +222,10 @@ async def _post(client: httpx.AsyncClient, service: _Service) -> TunnelAnswer:
     raise failures[0]
 
 
-async def _exchange(client: httpx.AsyncClient, url: httpx.URL, **options: Any) -> TunnelAnswer:
-    async with client.stream("POST", url, content=b"", **options) as response:
+async def _exchange(
+    client: httpx.AsyncClient, method: str, url: httpx.URL, **options: Any
+) -> TunnelAnswer:
+    async with client.stream(method, url, content=b"", **options) as response:
         body = b""
         async for chunk in response.aiter_raw():
             body += chunk

@@ -26,7 +26,7 @@ ROWS = (
     ("tunnel", "publication", "signals"),
     ("lifespan", "diagnostics"),
     ("middleware",),
-    ("demo",),
+    ("demo", "doctor"),
     ("cli",),
     ("__main__",),
 )

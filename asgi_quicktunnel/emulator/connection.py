@@ -21,6 +21,7 @@ from asgi_quicktunnel.protocol.registration import ConnectorServiceClient
 from asgi_quicktunnel.transport.driver import EngineDriver
 from asgi_quicktunnel.transport.engine import Closed, QuicEngine
 from asgi_quicktunnel.transport.quic_stream import QuicStream
+from asgi_quicktunnel.transport.tls import PROBE_SERVER_NAME
 
 __all__ = ["ConnectionState", "Dialled", "EdgeConnection", "EdgeServices"]
 
@@ -281,7 +282,6 @@ class EdgeConnection:
         self._services.changes.notify()
 
 
-PROBE_SERVER_NAME = "probe.cftunnel.com"  # protocol.md §3: cloudflared's checks at its start
 MAX_INITIAL_IPV4 = 1232  # bytes; protocol.md §4
 MAX_INITIAL_IPV6 = 1252
 MAX_DATAGRAM = 1452  # bytes, where the path proved it; protocol.md §4

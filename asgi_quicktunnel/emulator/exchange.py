@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
+from email.utils import formatdate
 from typing import Literal
 
 import anyio
@@ -187,7 +188,9 @@ async def send_page(http: HttpConnection, page: Page, method: str, *, close: boo
     Raises:
         VisitorGone: nobody takes it.
     """
-    headers = [*page.headers, (b"connection", b"close")] if close else page.headers
+    headers = [*page.headers, (b"date", formatdate(usegmt=True).encode())]  # RFC 9110 §6.6.1
+    if close:
+        headers.append((b"connection", b"close"))
     await http.respond(page.status, headers)
     if method != "HEAD":
         await http.send(page.body)

@@ -8,15 +8,10 @@ from collections.abc import Callable
 from functools import partial
 
 from asgi_quicktunnel.emulator.client_hello import ClientHello, HelloReader
-from asgi_quicktunnel.emulator.connection import (
-    PROBE_SERVER_NAME,
-    Dialled,
-    EdgeConnection,
-    EdgeServices,
-)
+from asgi_quicktunnel.emulator.connection import Dialled, EdgeConnection, EdgeServices
 from asgi_quicktunnel.emulator.violations import Rule
 from asgi_quicktunnel.transport.engine import QuicAcceptor, QuicEngine
-from asgi_quicktunnel.transport.tls import QUIC_SERVER_NAME
+from asgi_quicktunnel.transport.tls import PROBE_SERVER_NAME, QUIC_SERVER_NAME
 from asgi_quicktunnel.transport.udp import Address, UdpListener
 
 __all__ = ["QuicEdge"]

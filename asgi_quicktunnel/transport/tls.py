@@ -12,9 +12,10 @@ from cryptography import x509
 
 from asgi_quicktunnel.errors import ConfigError
 
-__all__ = ["ALPN", "QUIC_SERVER_NAME", "trust_roots"]
+__all__ = ["ALPN", "PROBE_SERVER_NAME", "QUIC_SERVER_NAME", "trust_roots"]
 
 ALPN = "argotunnel"  # the one protocol offered over QUIC; protocol.md §3
+PROBE_SERVER_NAME = "probe.cftunnel.com"  # SNI of a check that registers nothing; protocol.md §3
 QUIC_SERVER_NAME = "quic.cftunnel.com"  # SNI; the edge stays silent on any other; protocol.md §3
 
 
