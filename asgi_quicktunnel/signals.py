@@ -14,9 +14,7 @@ __all__ = ["on_interrupt"]
 
 
 @contextmanager
-def on_interrupt(
-    callback: Callable[[], object], *, spares_sigterm: bool = False
-) -> Iterator[None]:
+def on_interrupt(callback: Callable[[], object], *, spares_sigterm: bool = False) -> Iterator[None]:
     """Call `callback` in the running event loop at each SIGINT or SIGTERM inside the block.
 
     Servers keep a second signal to themselves while they wait for the lifespan, so the handler

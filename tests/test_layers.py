@@ -25,7 +25,7 @@ ROWS = (
     ("supervisor", "announcement"),
     ("tunnel", "publication", "signals"),
     ("lifespan", "diagnostics"),
-    ("middleware",),
+    ("middleware", "display"),
     ("demo", "doctor"),
     ("cli",),
     ("__main__",),
@@ -48,7 +48,10 @@ LIBRARIES = {
     "capnp": ("protocol/",),
     "httptools": ("origin/tcp_answer.py",),
     "dns": ("discovery.py", "readiness/", "emulator/zone.py"),
-    "uvicorn": ("demo.py",),
+    "click": ("cli/",),
+    "rich": ("display/", "cli/doctor.py"),
+    "segno": ("display/qr.py",),
+    "uvicorn": ("demo.py", "cli/run.py", "cli/child.py"),
     "websockets": ("protocol/",),
 }
 

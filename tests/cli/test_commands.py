@@ -1,29 +1,26 @@
 """The command `asgi-quicktunnel`, run as a user runs it."""
 
 import asyncio
-import os
 import re
 import signal
 import socket
-import sys
 
 import anyio
 import pytest
 
 from asgi_quicktunnel.config import PACKAGE_VERSION
 
+from tests_support.terminal import COMMAND, environment
+
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def start(*arguments, **environ):
     """The command in a process of its own."""
-    names = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "asgi_quicktunnel",
+        *COMMAND,
         *arguments,
-        env={**names, **environ},
+        env={**environment(), **environ},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -38,10 +35,26 @@ async def run(*arguments):
 
 
 async def test_version():
-    """`--version` names the command and its version."""
+    """`--version` names the command and its version, the engine and what runs it."""
     status, output, _ = await run("--version")
     assert status == 0
-    assert output.strip() == f"asgi-quicktunnel, version {PACKAGE_VERSION}"
+    first, second = output.splitlines()
+    assert first == f"asgi-quicktunnel, version {PACKAGE_VERSION}"
+    assert re.match(r"QUIC by (aioquic|native) [\d.]+; .*uvicorn \d.*; \w+ 3\.\d+", second)
+
+
+async def test_the_help_names_the_commands_and_the_exit_statuses():
+    """Who asks for help learns of each command, of its options, and of what a status means."""
+    status, output, _ = await run("--help")
+    assert status == 0
+    for command in ("run", "demo", "edge", "doctor"):
+        assert re.search(rf"^  {command} +\S", output, re.MULTILINE)
+    assert re.search(r"130 +a Ctrl-C", output)
+    status, output, _ = await run("run", "--help")
+    assert status == 0
+    for option in ("--reload", "--app-dir", "--ha-connections", "--edge", "--json"):
+        assert option in output
+    assert "QUICKTUNNEL_EDGE" in output
 
 
 async def test_the_check_of_the_demo_succeeds():
@@ -109,7 +122,15 @@ async def test_a_taken_port_is_one_line():
 
 
 @pytest.mark.parametrize(
-    "arguments", [("edge", "--fin", "late"), ("demo", "--port", "70000"), ("nothing",)]
+    "arguments",
+    [
+        ("edge", "--fin", "late"),
+        ("demo", "--port", "70000"),
+        ("run", "module:app", "--edge", "nowhere"),
+        ("run", "module:app", "--lifespan", "off"),
+        ("doctor", "--edge-ip-version", "5"),
+        ("nothing",),
+    ],
 )
 async def test_wrong_arguments_are_explained(arguments):
     """What can't be used is named, with exit status 2."""

@@ -1,0 +1,22 @@
+"""`demo`: the example app behind the embedded edge."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from asgi_quicktunnel.cli.outcome import log_to_standard_error, run_to_end
+
+__all__ = ["command"]
+
+
+@click.command("demo")
+@click.option("--check", is_flag=True, help="Fetch a page, post a body, say how it went, end.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Local port, 0 for any.")
+def command(check: bool, port: int) -> None:
+    """Run the example app with a tunnel to the embedded edge. Ends at Ctrl-C."""
+    from asgi_quicktunnel.demo import run_demo
+
+    log_to_standard_error(logging.INFO)
+    run_to_end(lambda: run_demo(check=check, port=port, say=click.echo))
