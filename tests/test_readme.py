@@ -10,6 +10,9 @@ import pytest
 
 from asgi_quicktunnel import TunnelConfig
 from asgi_quicktunnel import config as config_module
+from asgi_quicktunnel.display.json_lines import as_object
+
+from tests_support import told
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -40,3 +43,13 @@ def test_the_example_of_a_test_passes(tmp_path):
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
     assert "1 passed" in ended.stdout
+
+
+def test_the_shapes_of_the_json_lines_are_those_that_are_printed():
+    """Each event has a row with its members, and there is no other row."""
+    table = README[README.index("| `provisioned` |") :].split("\n\n")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE))
+    events = dict(map(as_object, told.ALL))
+    assert rows.keys() == events.keys()
+    for name, members in events.items():
+        assert re.findall(r"`(\w+)`", rows[name]) == list(members)
