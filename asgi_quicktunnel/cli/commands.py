@@ -62,7 +62,7 @@ Exit status:
 
 main = Commands(
     "asgi-quicktunnel",
-    {name: f"asgi_quicktunnel.cli.{name}" for name in ("run", "demo", "edge", "doctor")},
+    {name: f"asgi_quicktunnel.cli.{name}" for name in ("run", "proxy", "demo", "edge", "doctor")},
     help=_HELP,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},

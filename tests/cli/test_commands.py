@@ -47,7 +47,7 @@ async def test_the_help_names_the_commands_and_the_exit_statuses():
     """Who asks for help learns of each command, of its options, and of what a status means."""
     status, output, _ = await run("--help")
     assert status == 0
-    for command in ("run", "demo", "edge", "doctor"):
+    for command in ("run", "proxy", "demo", "edge", "doctor"):
         assert re.search(rf"^  {command} +\S", output, re.MULTILINE)
     assert re.search(r"130 +a Ctrl-C", output)
     status, output, _ = await run("run", "--help")
@@ -128,6 +128,7 @@ async def test_a_taken_port_is_one_line():
         ("demo", "--port", "70000"),
         ("run", "module:app", "--edge", "nowhere"),
         ("run", "module:app", "--lifespan", "off"),
+        ("proxy", "8000", "--grace-period", "soon"),
         ("doctor", "--edge-ip-version", "5"),
         ("nothing",),
     ],
