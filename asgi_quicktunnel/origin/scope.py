@@ -203,7 +203,7 @@ def request_target(head: RequestHead) -> tuple[str, bytes, bytes]:
         RemoteProtocolError: what no HTTP request can have.
     """
     _method(head.method)
-    _, authority, raw_path, query = _split_dest(head.dest)
+    _, authority, raw_path, query, _ = _target(head.dest)
     if raw_path == b"*" and head.method != "OPTIONS":
         raise RemoteProtocolError("the destination * belongs to OPTIONS alone")
     host = head.host or authority
