@@ -72,8 +72,7 @@ def as_object(event: Event) -> tuple[str, dict[str, Any]]:
         case StateChanged(state, reason, since):
             return "state", {"state": state.value, "cause": reason, "since": since}
         case RequestDone():
-            names = RequestDone.__dataclass_fields__
-            return "request", {name: getattr(event, name) for name in names}
+            return "request", event._asdict()
         case Draining(requests, grace_period):
             return "draining", {"requests": requests, "grace_period": grace_period}
         case Drained(unfinished):
