@@ -1,4 +1,4 @@
-"""Time the codec of request and answer heads beside pycapnp's: python bench/codec.py
+"""Time the codec of request and answer heads beside pycapnp's: python -m bench.codec
 
 A request and an answer with 20 headers each; microseconds per call, the best of several rounds.
 """
@@ -20,36 +20,8 @@ from asgi_quicktunnel.protocol.datastream import (
     encode_response,
 )
 
-HEADERS = [
-    (b"accept", b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-    (b"accept-encoding", b"gzip, br"),
-    (b"accept-language", b"en-GB,en;q=0.7,de;q=0.3"),
-    (b"cache-control", b"no-cache"),
-    (b"cdn-loop", b"cloudflare; loops=1"),
-    (b"cf-connecting-ip", b"203.0.113.7"),
-    (b"cf-ipcountry", b"PT"),
-    (b"cf-ray", b"8f2f6a1b2c3d4e5f-LIS"),
-    (b"cf-visitor", b'{"scheme":"https"}'),
-    (b"cookie", b"session=0123456789abcdef0123456789abcdef; theme=dark"),
-    (b"dnt", b"1"),
-    (b"pragma", b"no-cache"),
-    (b"referer", b"https://words-of-the-day.trycloudflare.com/"),
-    (b"sec-fetch-dest", b"document"),
-    (b"sec-fetch-mode", b"navigate"),
-    (b"sec-fetch-site", b"same-origin"),
-    (b"upgrade-insecure-requests", b"1"),
-    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-    (b"x-forwarded-for", b"203.0.113.7"),
-    (b"x-forwarded-proto", b"https"),
-]
-REQUEST = RequestHead(
-    kind=RequestKind.HTTP,
-    dest=b"https://words-of-the-day.trycloudflare.com/items/42?page=3&sort=name",
-    method="GET",
-    host=b"words-of-the-day.trycloudflare.com",
-    headers=HEADERS,
-)
-RESPONSE = ResponseHead(200, HEADERS)
+from bench.heads import HEADERS, REQUEST, RESPONSE
+
 CALLS, ROUNDS = 5000, 9
 
 

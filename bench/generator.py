@@ -8,7 +8,7 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 __all__ = ["CLOSED_LOOP_GRACE", "Generator", "GeneratorError", "find_binary"]
 
@@ -27,6 +27,7 @@ class Generator:
         certificates: folder with leaf.pem, key.pem and ca.pem.
         ports: how many edge servers.
         binary: the Rust program, None for the Python one.
+        log: takes its standard error; None for ours.
 
     Attributes:
         service_url: where connectors get a tunnel; None when any service will do.
@@ -34,7 +35,15 @@ class Generator:
         addresses: of the edge servers.
     """
 
-    def __init__(self, certificates: Path, *, ports: int = 1, binary: Path | None) -> None:
+    def __init__(
+        self,
+        certificates: Path,
+        *,
+        ports: int = 1,
+        binary: Path | None,
+        log: IO[bytes] | None = None,
+    ) -> None:
+        self._log = log
         self._certificates = certificates
         self._ports = ports
         self._binary = binary
@@ -63,7 +72,7 @@ class Generator:
         command += ["--certificate", self._certificates / "leaf.pem"]
         command += ["--key", self._certificates / "key.pem"]
         self._process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, limit=1 << 20
+            *command, stdin=PIPE, stdout=PIPE, stderr=self._log, limit=1 << 20
         )
         line = await self._process.stdout.readline()
         if not line:

@@ -1,11 +1,11 @@
-"""The server under test, a process of its own: uvicorn with the benchmarks' app, or a proxy to it.
+"""The server under test, a process of its own: uvicorn with the benchmarks' app, or a tunnel alone.
 
-    python bench/server.py [--tunnel] [--app bare|fastapi] [--loop asyncio|uvloop]
+    python bench/server.py [--tunnel | --alone] [--app bare|fastapi] [--loop asyncio|uvloop]
     python bench/server.py --proxy HOST:PORT [--loop asyncio|uvloop]
 
-Its first line on standard output is the TCP port it listens on. Options of the tunnel are in the
-environment. This file imports nothing of its folder, so it also serves another revision of the
-package (`scripts/bench --compare`).
+Its first line on standard output is the TCP port it listens on, 0 for none. Options of the tunnel
+are in the environment. This file imports nothing of its folder, so it also serves another revision
+of the package (`scripts/bench --compare`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from pathlib import Path
 
 if sys.path[0] == str(Path(__file__).parent):
     sys.path.pop(0)  # its websockets.py would hide the library of that name
-
-import uvicorn
 
 SMALL = b"x" * 100
 BLOCK = b"d" * (64 << 10)
@@ -123,8 +121,9 @@ def make_fastapi():
         tags: list[str]
         price: float | None = None
 
-    @app.get("/items/{number}")
-    async def item(number: int, name: str = "a thing") -> Item:
+    # The return type can't say it: annotations are texts here, and this class is local.
+    @app.get("/items/{number}", response_model=Item)
+    async def item(number: int, name: str = "a thing"):
         return Item(number=number, name=name, tags=["new", "blue"], price=12.5)
 
     return app
@@ -132,6 +131,8 @@ def make_fastapi():
 
 def serve(app, loop: str) -> None:
     """Run uvicorn as the one answering port of this process."""
+    import uvicorn
+
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     config = uvicorn.Config(
         app, loop=loop, http="httptools", access_log=False, log_level="warning", lifespan="on"
@@ -140,13 +141,23 @@ def serve(app, loop: str) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-async def proxy(origin: str) -> None:
-    """A tunnel to another server's port, until standard input ends."""
+async def tunnel_alone(origin) -> None:
+    """A tunnel to an app, or to another server's port, with no server around it."""
     from asgi_quicktunnel import QuickTunnel
 
     async with QuickTunnel(origin):
         print(0, flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        await asyncio.Event().wait()  # whoever started this process ends it
+
+
+def run(main, loop: str) -> None:
+    """Run a coroutine on that loop."""
+    if loop == "uvloop":
+        import uvloop
+
+        uvloop.run(main)
+    else:
+        asyncio.run(main)
 
 
 def main() -> None:
@@ -155,17 +166,16 @@ def main() -> None:
     parser.add_argument("--app", choices=("bare", "fastapi"), default="bare")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     parser.add_argument("--tunnel", action="store_true", help="with QuickTunnelASGI around it")
+    parser.add_argument("--alone", action="store_true", help="in a QuickTunnel, without uvicorn")
     parser.add_argument("--proxy", metavar="HOST:PORT", help="a tunnel to this server instead")
     options = parser.parse_args()
     if options.proxy:
-        if options.loop == "uvloop":
-            import uvloop
-
-            uvloop.run(proxy(options.proxy))
-        else:
-            asyncio.run(proxy(options.proxy))
+        run(tunnel_alone(options.proxy), options.loop)
         return
     app = BareApp() if options.app == "bare" else make_fastapi()
+    if options.alone:
+        run(tunnel_alone(app), options.loop)
+        return
     if options.tunnel:
         from asgi_quicktunnel import QuickTunnelASGI
 

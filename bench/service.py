@@ -13,7 +13,7 @@ __all__ = ["Service"]
 
 
 class Service:
-    """POST /tunnel of protocol.md §1 for any connector, cloudflared too: `with Service() as service`.
+    """POST /tunnel of protocol.md §1, for cloudflared too: `with Service() as service`.
 
     The names it hands out lead back to it. There it answers the readiness check of our connector,
     which would otherwise go on asking while something is measured.
@@ -40,7 +40,7 @@ class Service:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802 - the name is the library's
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length") or 0))
         port = self.server.server_address[1]
         result = {
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
         self._answer(json.dumps({"success": True, "result": result, "errors": []}).encode())
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         nonce = self.path.rpartition("/")[2]
         self._answer(hashlib.sha256(nonce.encode()).hexdigest().encode())
 

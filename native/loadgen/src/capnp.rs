@@ -18,7 +18,9 @@ pub fn framed_size(buffer: &[u8], limit: usize) -> Result<Option<usize>> {
     if buffer.len() < table {
         return Ok(None);
     }
-    let words: usize = (0..count).map(|index| u32_at(buffer, 4 + 4 * index) as usize).sum();
+    let words: usize = (0..count)
+        .map(|index| u32_at(buffer, 4 + 4 * index) as usize)
+        .sum();
     let size = table + 8 * words;
     ensure!(size <= limit, "a message of {size} bytes");
     Ok(Some(size))
@@ -53,7 +55,10 @@ impl<'a> Message<'a> {
     }
 
     fn word(&self, segment: usize, index: usize) -> Result<u64> {
-        let bytes = self.segments.get(segment).and_then(|data| data.get(8 * index..8 * index + 8));
+        let bytes = self
+            .segments
+            .get(segment)
+            .and_then(|data| data.get(8 * index..8 * index + 8));
         match bytes {
             Some(bytes) => Ok(u64::from_le_bytes(bytes.try_into()?)),
             None => bail!("a pointer out of its segment"),
@@ -100,7 +105,13 @@ impl<'a, 'm> Struct<'a, 'm> {
     fn at(message: &'m Message<'a>, segment: usize, index: usize) -> Result<Self> {
         let (pointer, segment, begin) = message.resolve(segment, index)?;
         if pointer == 0 {
-            return Ok(Self { message, segment: 0, data: &[], pointers: 0, pointer_count: 0 });
+            return Ok(Self {
+                message,
+                segment: 0,
+                data: &[],
+                pointers: 0,
+                pointer_count: 0,
+            });
         }
         ensure!(pointer & 3 == STRUCT, "a struct was expected");
         Self::sized(message, segment, begin, pointer)
@@ -111,7 +122,13 @@ impl<'a, 'm> Struct<'a, 'm> {
         let pointer_count = (pointer >> 48) as usize;
         message.words(segment, begin, data_words + pointer_count)?;
         let data = message.words(segment, begin, data_words)?;
-        Ok(Self { message, segment, data, pointers: begin + data_words, pointer_count })
+        Ok(Self {
+            message,
+            segment,
+            data,
+            pointers: begin + data_words,
+            pointer_count,
+        })
     }
 
     /// The byte at this offset of the data section.
@@ -137,7 +154,11 @@ impl<'a, 'm> Struct<'a, 'm> {
     /// The struct behind a pointer.
     pub fn structure(&self, index: usize) -> Result<Self> {
         if index >= self.pointer_count {
-            return Ok(Self { data: &[], pointer_count: 0, ..*self });
+            return Ok(Self {
+                data: &[],
+                pointer_count: 0,
+                ..*self
+            });
         }
         Self::at(self.message, self.segment, self.pointers + index)
     }
@@ -164,7 +185,10 @@ impl<'a, 'm> Struct<'a, 'm> {
     ) -> Result<impl Iterator<Item = Result<Self>> + use<'a, 'm>> {
         let mut found = (0, 0, 0, 0);
         if let Some((pointer, segment, begin)) = self.list(index)? {
-            ensure!(pointer >> 32 & 7 == COMPOSITE, "a list of structs was expected");
+            ensure!(
+                pointer >> 32 & 7 == COMPOSITE,
+                "a list of structs was expected"
+            );
             let tag = self.message.word(segment, begin)?;
             let count = (tag as u32 >> 2) as usize;
             let size = (tag >> 32) as u16 as usize + (tag >> 48) as usize;
@@ -232,12 +256,19 @@ pub fn text_pairs(offset: usize, pairs: &[(Vec<u8>, Vec<u8>)]) -> (u64, Vec<u8>)
     let count = pairs.len();
     let mut pointers = vec![(count as u64) << 2 | 2 << 48];
     let mut texts = Vec::new();
-    for (number, text) in pairs.iter().flat_map(|(key, value)| [key, value]).enumerate() {
+    for (number, text) in pairs
+        .iter()
+        .flat_map(|(key, value)| [key, value])
+        .enumerate()
+    {
         let distance = 2 * count - 1 - number + texts.len() / 8;
         pointers.push(text_pointer(distance, text.len()));
         texts.extend(padded(text));
     }
-    let mut list: Vec<u8> = pointers.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let mut list: Vec<u8> = pointers
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .collect();
     list.extend(texts);
     // The count of a composite list is that of its structs' words, the tag left out.
     let pointer = (offset as u64) << 2 | LIST | COMPOSITE << 32 | (2 * count as u64) << 35;
@@ -257,7 +288,9 @@ fn table_size(segments: usize) -> usize {
 }
 
 fn u32_at(buffer: &[u8], offset: usize) -> u32 {
-    let bytes = buffer.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
+    let bytes = buffer
+        .get(offset..offset + 4)
+        .and_then(|bytes| bytes.try_into().ok());
     bytes.map_or(0, u32::from_le_bytes)
 }
 
@@ -306,13 +339,22 @@ mod tests {
     fn random_bytes_never_panic() {
         let mut random = fastrand::Rng::with_seed(5);
         for _ in 0..20_000 {
-            let body: Vec<u8> = (0..8 * random.usize(1..12)).map(|_| random.u8(..)).collect();
+            let body: Vec<u8> = (0..8 * random.usize(1..12))
+                .map(|_| random.u8(..))
+                .collect();
             let framed = frame(&body);
             let message = Message::parse(&framed).unwrap();
             let Ok(root) = message.root() else { continue };
-            let _ = (root.u64(0), root.text(0), root.structure(1).map(|inner| inner.u8(3)));
+            let _ = (
+                root.u64(0),
+                root.text(0),
+                root.structure(1).map(|inner| inner.u8(3)),
+            );
             if let Ok(list) = root.structs(1) {
-                let _ = list.take(100).filter_map(|entry| entry.ok()?.text(0).ok()).count();
+                let _ = list
+                    .take(100)
+                    .filter_map(|entry| entry.ok()?.text(0).ok())
+                    .count();
             }
         }
     }

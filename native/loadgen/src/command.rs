@@ -14,7 +14,7 @@ pub enum Command {
     Requests(Requests),
     /// Streams that carry as much as they can.
     Bulk(Bulk),
-    /// Closed-loop messages on WebSockets.
+    /// Closed-loop messages on web sockets.
     Websockets(Websockets),
     /// Streams that stay open until `release`.
     Hold(Hold),
@@ -87,7 +87,7 @@ pub enum Direction {
     Up,
 }
 
-/// Each of `sockets` WebSockets sends a message, waits for its echo and sends again.
+/// Each of `sockets` web sockets sends a message, waits for its echo and sends again.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Websockets {
@@ -110,7 +110,7 @@ pub struct Websockets {
 pub struct Hold {
     /// How the app is reached.
     pub via: Via,
-    /// WebSockets, or answers that never end.
+    /// Web sockets, or answers that never end.
     pub kind: Held,
     /// How many more.
     pub count: usize,
@@ -120,7 +120,7 @@ pub struct Hold {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Held {
-    /// WebSockets.
+    /// Web sockets.
     Websocket,
     /// Answers of which the head came.
     Answer,
@@ -215,9 +215,15 @@ mod tests {
         let Command::Requests(requests) = serde_json::from_str(line).unwrap() else {
             panic!("not a command of requests");
         };
-        assert_eq!((requests.headers, requests.body, requests.expect), (20, 0, Some(100)));
+        assert_eq!(
+            (requests.headers, requests.body, requests.expect),
+            (20, 0, Some(100))
+        );
         let line = r#"{"command": "release"}"#;
-        assert!(matches!(serde_json::from_str(line).unwrap(), Command::Release));
+        assert!(matches!(
+            serde_json::from_str(line).unwrap(),
+            Command::Release
+        ));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -22,8 +23,12 @@ use crate::vectors::{REGISTRATION, bytes};
 /// # Errors
 /// The edge can't be reached, or shows another certificate.
 pub async fn run(edge: SocketAddr, ca: &Path) -> Result<()> {
-    let mut endpoint =
-        Endpoint::new(EndpointConfig::default(), None, bound_socket()?, Arc::new(TokioRuntime))?;
+    let mut endpoint = Endpoint::new(
+        EndpointConfig::default(),
+        None,
+        bound_socket()?,
+        Arc::new(TokioRuntime),
+    )?;
     debug_assert_eq!(endpoint.local_addr()?.ip(), Ipv4Addr::LOCALHOST);
     endpoint.set_default_client_config(client_config(ca)?);
     let connection = endpoint.connect(edge, "quic.cftunnel.com")?.await?;
@@ -58,9 +63,11 @@ impl App {
                 send.write_chunk(Bytes::from_static(&BLOCK)).await?;
             },
             "/sink" => {
-                self.received.fetch_add(rest.len() as u64, Ordering::Relaxed);
+                self.received
+                    .fetch_add(rest.len() as u64, Ordering::Relaxed);
                 while let Some(chunk) = recv.read_chunk(usize::MAX, true).await? {
-                    self.received.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
+                    self.received
+                        .fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
                 }
             }
             "/received" => {
@@ -77,7 +84,10 @@ impl App {
 async fn read_head(recv: &mut RecvStream) -> Result<(Kind, String, Vec<u8>)> {
     let mut buffer = Vec::new();
     loop {
-        let chunk = recv.read_chunk(usize::MAX, true).await?.context("no request")?;
+        let chunk = recv
+            .read_chunk(usize::MAX, true)
+            .await?
+            .context("no request")?;
         buffer.extend_from_slice(&chunk.bytes);
         if let Some((kind, dest, size)) = decode_request(&buffer)? {
             let path = dest.splitn(4, '/').nth(3).unwrap_or_default();
@@ -94,13 +104,19 @@ async fn echo(mut send: SendStream, mut recv: RecvStream) -> Result<()> {
         while let [first, second, rest @ ..] = buffer.as_slice() {
             let size = usize::from(second & 127);
             anyhow::ensure!(size < 126, "a message of more than 125 bytes");
-            let Some((mask, payload)) =
-                rest.get(..4 + size).and_then(|rest| rest.split_at_checked(4))
+            let Some((mask, payload)) = rest
+                .get(..4 + size)
+                .and_then(|rest| rest.split_at_checked(4))
             else {
                 break;
             };
             let mut frame = vec![*first, size as u8];
-            frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+            frame.extend(
+                payload
+                    .iter()
+                    .zip(mask.iter().cycle())
+                    .map(|(byte, mask)| byte ^ mask),
+            );
             send.write_chunk(frame.into()).await?;
             buffer.drain(..6 + size);
         }
@@ -118,8 +134,11 @@ fn client_config(ca: &Path) -> Result<ClientConfig> {
         .with_no_client_auth();
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    config.transport_config(Arc::new(transport()));
+    let mut transport = transport();
+    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    config.transport_config(Arc::new(transport));
     Ok(config)
 }
 
+const KEEP_ALIVE: Duration = Duration::from_secs(1); // protocol.md section 4
 static BLOCK: [u8; 64 << 10] = [b'd'; 64 << 10];

@@ -53,7 +53,11 @@ impl Edge {
     pub fn connections(&self, count: usize) -> Vec<Connection> {
         let registered = lock(&self.registered);
         let count = if count == 0 { registered.len() } else { count };
-        registered.iter().take(count).map(|(_, connection)| connection.clone()).collect()
+        registered
+            .iter()
+            .take(count)
+            .map(|(_, connection)| connection.clone())
+            .collect()
     }
 
     async fn accept(self, endpoint: Endpoint) {
@@ -73,7 +77,10 @@ impl Edge {
             Err(error) => format!("{error:#}"),
         };
         lock(&self.registered).retain(|(registered, _)| *registered != number);
-        say(&Event::Closed { connection: number, reason });
+        say(&Event::Closed {
+            connection: number,
+            reason,
+        });
     }
 
     async fn serve_connection(&self, incoming: Incoming, number: usize) -> Result<()> {
@@ -100,7 +107,10 @@ impl Edge {
                 match question {
                     Asked::Register(conn_index) => {
                         lock(&self.registered).push((number, connection.clone()));
-                        say(&Event::Registered { connection: number, conn_index });
+                        say(&Event::Registered {
+                            connection: number,
+                            conn_index,
+                        });
                     }
                     Asked::Unregister => {
                         lock(&self.registered).retain(|(registered, _)| *registered != number);
@@ -165,3 +175,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub const ALPN: &[u8] = b"argotunnel";
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5); // the edge's: protocol.md section 4
 const SOCKET_BUFFER: usize = 7 << 20; // bytes
+
+#[cfg(test)]
+mod tests {
+    use rustls::NamedGroup;
+    use rustls::crypto::aws_lc_rs::default_provider;
+
+    #[test]
+    fn every_connector_finds_its_key_share() {
+        // protocol.md section 3: cloudflared offers the first alone, others the second.
+        let offered: Vec<_> = default_provider()
+            .kx_groups
+            .iter()
+            .map(|group| group.name())
+            .collect();
+        for group in [NamedGroup::X25519MLKEM768, NamedGroup::secp256r1] {
+            assert!(offered.contains(&group), "{group:?} of {offered:?}");
+        }
+    }
+}

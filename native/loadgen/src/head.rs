@@ -15,7 +15,7 @@ pub enum Kind {
     Websocket = 1,
 }
 
-/// Signature, version and ConnectRequest.
+/// Signature, version and `ConnectRequest`.
 pub fn encode_request(
     kind: Kind,
     dest: &str,
@@ -27,11 +27,16 @@ pub fn encode_request(
     entries.extend(header_entries(headers));
     let dest_text = padded(dest.as_bytes());
     let (pointer, metadata) = text_pairs(dest_text.len() / 8, &entries);
-    let words = [struct_pointer(0, 1, 2), kind as u64, text_pointer(1, dest.len()), pointer];
+    let words = [
+        struct_pointer(0, 1, 2),
+        kind as u64,
+        text_pointer(1, dest.len()),
+        pointer,
+    ];
     preceded(&words, &[dest_text, metadata].concat())
 }
 
-/// Signature, version and ConnectResponse.
+/// Signature, version and `ConnectResponse`.
 pub fn encode_response(status: u16, headers: &Headers) -> Vec<u8> {
     let mut entries = vec![entry("HttpStatus", &status.to_string())];
     entries.extend(header_entries(headers));
@@ -52,7 +57,11 @@ pub fn decode_response(buffer: &[u8]) -> Result<Option<(u16, usize)>> {
     let message = Message::parse(message)?;
     let root = message.root()?;
     let error = root.text(0)?;
-    ensure!(error.is_empty(), "the connector says: {}", String::from_utf8_lossy(error));
+    ensure!(
+        error.is_empty(),
+        "the connector says: {}",
+        String::from_utf8_lossy(error)
+    );
     for found in root.structs(1)? {
         let found = found?;
         if found.text(0)? == b"HttpStatus" {
@@ -86,7 +95,10 @@ pub type Headers = [(String, String)];
 
 fn framed(buffer: &[u8]) -> Result<Option<&[u8]>> {
     let known = buffer.len().min(SIGNATURE.len());
-    ensure!(buffer[..known] == SIGNATURE[..known], "a stream that begins with {buffer:02x?}");
+    ensure!(
+        buffer[..known] == SIGNATURE[..known],
+        "a stream that begins with {buffer:02x?}"
+    );
     let Some(behind) = buffer.get(PREAMBLE.len()..) else {
         return Ok(None);
     };
@@ -100,7 +112,9 @@ fn preceded(words: &[u64], rest: &[u8]) -> Vec<u8> {
 }
 
 fn header_entries(headers: &Headers) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-    headers.iter().map(|(name, value)| entry(&format!("HttpHeader:{name}"), value))
+    headers
+        .iter()
+        .map(|(name, value)| entry(&format!("HttpHeader:{name}"), value))
 }
 
 fn entry(key: &str, value: &str) -> (Vec<u8>, Vec<u8>) {
@@ -118,8 +132,13 @@ mod tests {
 
     #[test]
     fn a_request_is_encoded_as_pycapnp_does() {
-        let encoded =
-            encode_request(Kind::Http, "https://t.example/a?b=1", "GET", "t.example", &[]);
+        let encoded = encode_request(
+            Kind::Http,
+            "https://t.example/a?b=1",
+            "GET",
+            "t.example",
+            &[],
+        );
         assert_eq!(encoded, bytes(CONNECT_REQUEST));
     }
 
@@ -145,10 +164,15 @@ mod tests {
 
     #[test]
     fn headers_of_any_length_come_out_as_they_went_in() {
-        let headers: Vec<_> = (0..40).map(|n| ("x".repeat(n + 1), "y".repeat(3 * n))).collect();
+        let headers: Vec<_> = (0..40)
+            .map(|n| ("x".repeat(n + 1), "y".repeat(3 * n)))
+            .collect();
         let wire = encode_request(Kind::Websocket, "/echo", "GET", "h", &headers);
         let (kind, dest, size) = decode_request(&wire).unwrap().unwrap();
-        assert_eq!((kind, dest.as_str(), size), (Kind::Websocket, "/echo", wire.len()));
+        assert_eq!(
+            (kind, dest.as_str(), size),
+            (Kind::Websocket, "/echo", wire.len())
+        );
         let message = Message::parse(&wire[8..]).unwrap();
         let entries = message.root().unwrap().structs(1).unwrap();
         let read: Vec<_> = entries
@@ -156,7 +180,10 @@ mod tests {
             .map(|entry| {
                 let entry = entry.unwrap();
                 let text = |index| String::from_utf8(entry.text(index).unwrap().to_vec()).unwrap();
-                (text(0).strip_prefix("HttpHeader:").unwrap().to_owned(), text(1))
+                (
+                    text(0).strip_prefix("HttpHeader:").unwrap().to_owned(),
+                    text(1),
+                )
             })
             .collect();
         assert_eq!(read, headers);

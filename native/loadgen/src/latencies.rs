@@ -76,7 +76,9 @@ impl Latencies {
 /// The smallest value that this share of the sorted values does not exceed (nearest rank).
 fn percentile(sorted: &[Duration], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.max(1) - 1).map_or(0.0, Duration::as_secs_f64)
+    sorted
+        .get(rank.max(1) - 1)
+        .map_or(0.0, Duration::as_secs_f64)
 }
 
 #[cfg(test)]
@@ -86,7 +88,11 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_occurred() {
         let measured = (1..=200).rev().map(Duration::from_secs).collect();
-        let latencies = Latencies { measured, total: 300, ..Latencies::default() };
+        let latencies = Latencies {
+            measured,
+            total: 300,
+            ..Latencies::default()
+        };
         let rate = latencies.rate(Duration::from_secs(2));
         assert_eq!((rate.p50, rate.p99, rate.max), (100.0, 198.0, 200.0));
         assert_eq!((rate.per_second, rate.total), (100.0, 300));
@@ -105,6 +111,9 @@ mod tests {
         other.fail(&anyhow::anyhow!("first"));
         other.fail(&anyhow::anyhow!("second"));
         latencies.merge(other);
-        assert_eq!((latencies.errors, latencies.first_error.as_deref()), (2, Some("first")));
+        assert_eq!(
+            (latencies.errors, latencies.first_error.as_deref()),
+            (2, Some("first"))
+        );
     }
 }

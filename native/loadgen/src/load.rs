@@ -25,13 +25,17 @@ pub async fn requests(door: &Door, command: &Requests) -> Result<Rate> {
     let actors = (0..command.concurrency)
         .map(|number| {
             let question = question.clone();
-            Ok(Actor::Visitor { visitor: door.visitor(number)?, question, expect: command.expect })
+            Ok(Actor::Visitor {
+                visitor: door.visitor(number)?,
+                question,
+                expect: command.expect,
+            })
         })
         .collect::<Result<_>>()?;
     Ok(closed_loop(actors, Window::new(command.warmup, command.seconds)).await)
 }
 
-/// Messages on WebSockets in a closed loop.
+/// Messages on web sockets in a closed loop.
 pub async fn websockets(door: &Door, command: &Websockets) -> Result<Rate> {
     let question = Question::websocket("/echo", 20);
     let encoded = Bytes::from(frame(BINARY, &vec![b'w'; command.size]));
@@ -39,14 +43,18 @@ pub async fn websockets(door: &Door, command: &Websockets) -> Result<Rate> {
     for number in 0..command.sockets {
         let socket = door.visitor(number)?.upgrade(&question).await?;
         let (encoded, size) = (encoded.clone(), command.size);
-        actors.push(Actor::Socket { socket, encoded, size });
+        actors.push(Actor::Socket {
+            socket,
+            encoded,
+            size,
+        });
     }
     Ok(closed_loop(actors, Window::new(command.warmup, command.seconds)).await)
 }
 
 /// Bulk transfers, and small requests beside them.
 pub async fn bulk(door: &Door, command: &Bulk) -> Result<BulkOutcome> {
-    let meter = Meter::new(door, command.direction)?;
+    let meter = Meter::new(door, command.direction);
     let before = meter.read().await?;
     let mut transfers = start_transfers(door, command, &meter)?;
     let window = Window::new(command.warmup, command.seconds);
@@ -75,7 +83,15 @@ pub async fn bulk(door: &Door, command: &Bulk) -> Result<BulkOutcome> {
     let seconds = (ended - began).as_secs_f64();
     let bytes = last - first;
     let per_second = bytes as f64 / seconds;
-    Ok(BulkOutcome { bytes, total, seconds, per_second, errors, first_error, small })
+    Ok(BulkOutcome {
+        bytes,
+        total,
+        seconds,
+        per_second,
+        errors,
+        first_error,
+        small,
+    })
 }
 
 /// Streams on which nothing happens.
@@ -114,21 +130,40 @@ impl Holding {
 
 /// Who does one thing after the other.
 enum Actor {
-    Visitor { visitor: Visitor, question: Arc<Question>, expect: Option<u64> },
-    Socket { socket: Socket, encoded: Bytes, size: usize },
+    Visitor {
+        visitor: Visitor,
+        question: Arc<Question>,
+        expect: Option<u64>,
+    },
+    Socket {
+        socket: Socket,
+        encoded: Bytes,
+        size: usize,
+    },
 }
 
 impl Actor {
     async fn act(&mut self) -> Result<()> {
         match self {
-            Self::Visitor { visitor, question, expect } => {
+            Self::Visitor {
+                visitor,
+                question,
+                expect,
+            } => {
                 let length = visitor.ask(question, &mut |_| {}).await?;
                 if let Some(expect) = *expect {
-                    ensure!(length == expect, "an answer of {length} bytes, not {expect}");
+                    ensure!(
+                        length == expect,
+                        "an answer of {length} bytes, not {expect}"
+                    );
                 }
                 Ok(())
             }
-            Self::Socket { socket, encoded, size } => socket.echo(encoded, *size).await,
+            Self::Socket {
+                socket,
+                encoded,
+                size,
+            } => socket.echo(encoded, *size).await,
         }
     }
 }
@@ -143,13 +178,18 @@ struct Window {
 impl Window {
     fn new(warmup: f64, seconds: f64) -> Self {
         let begin = Instant::now() + Duration::from_secs_f64(warmup);
-        Self { begin, end: begin + Duration::from_secs_f64(seconds) }
+        Self {
+            begin,
+            end: begin + Duration::from_secs_f64(seconds),
+        }
     }
 }
 
 async fn closed_loop(actors: Vec<Actor>, window: Window) -> Rate {
-    let mut running: JoinSet<Latencies> =
-        actors.into_iter().map(|actor| act_until_end(actor, window)).collect();
+    let mut running: JoinSet<Latencies> = actors
+        .into_iter()
+        .map(|actor| act_until_end(actor, window))
+        .collect();
     let mut all = Latencies::default();
     while let Some(finished) = running.join_next().await {
         match finished {
@@ -191,13 +231,13 @@ struct Meter {
 }
 
 impl Meter {
-    fn new(door: &Door, direction: Direction) -> Result<Self> {
-        Ok(Self {
+    fn new(door: &Door, direction: Direction) -> Self {
+        Self {
             door: door.clone(),
             direction,
             received: Arc::default(),
             question: Question::http("GET", "/received", 20, Body::Empty),
-        })
+        }
     }
 
     async fn read(&self) -> Result<u64> {
@@ -246,7 +286,9 @@ fn small_requests(command: &Bulk) -> Requests {
 
 async fn hold_websocket(visitor: Visitor) -> Result<JoinHandle<()>> {
     let mut socket = visitor.upgrade(&Question::websocket("/echo", 20)).await?;
-    Ok(tokio::spawn(async move { while socket.next_message().await.is_ok() {} }))
+    Ok(tokio::spawn(async move {
+        while socket.next_message().await.is_ok() {}
+    }))
 }
 
 /// An answer whose first byte came.

@@ -3,6 +3,14 @@
 //! `loadgen edge` takes commands as JSON lines on standard input and answers on standard output;
 //! `command.rs` says which. It ends with its standard input.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "the fields of a wire format, and figures that are rounded anyway"
+)]
+
 mod capnp;
 mod command;
 mod connector;
@@ -107,7 +115,9 @@ fn main() -> Result<()> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
 }
 
 async fn serve(arguments: &EdgeArguments) -> Result<()> {
@@ -123,7 +133,9 @@ async fn serve(arguments: &EdgeArguments) -> Result<()> {
         };
         say(&match outcome {
             Ok(result) => Event::Done { result },
-            Err(error) => Event::Failed { error: format!("{error:#}") },
+            Err(error) => Event::Failed {
+                error: format!("{error:#}"),
+            },
         });
     }
     Ok(())
@@ -142,12 +154,14 @@ async fn carry_out(edge: &Edge, holding: &mut Holding, command: &Command) -> Res
             Outcome::Rate(load::websockets(&door(command.via), command).await?)
         }
         Command::Bulk(command) => Outcome::Bulk(load::bulk(&door(command.via), command).await?),
-        Command::Hold(command) => {
-            Outcome::Open { open: holding.add(&door(command.via), command).await? }
-        }
+        Command::Hold(command) => Outcome::Open {
+            open: holding.add(&door(command.via), command).await?,
+        },
         Command::Release => {
             holding.release().await;
-            Outcome::Open { open: holding.open() }
+            Outcome::Open {
+                open: holding.open(),
+            }
         }
     })
 }

@@ -20,7 +20,11 @@ pub struct PlainVisitor {
 impl PlainVisitor {
     /// A visitor of the server at this address; it connects when it first asks.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, stream: None, buffer: Vec::new() }
+        Self {
+            address,
+            stream: None,
+            buffer: Vec::new(),
+        }
     }
 
     /// Send one request and read its whole answer.
@@ -44,7 +48,9 @@ impl PlainVisitor {
         }
         let head = read_head(&mut stream, &mut self.buffer).await?;
         ensure!(head.status == 200, "status {}", head.status);
-        let length = head.content_length.context("an answer without Content-Length")?;
+        let length = head
+            .content_length
+            .context("an answer without Content-Length")?;
         let mut missing = length;
         loop {
             let here = missing.min(self.buffer.len() as u64);
@@ -95,7 +101,10 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Head>
             buffer.drain(..size);
             return Ok(head);
         }
-        ensure!(buffer.len() <= MAX_HEAD, "a head of more than {MAX_HEAD} bytes");
+        ensure!(
+            buffer.len() <= MAX_HEAD,
+            "a head of more than {MAX_HEAD} bytes"
+        );
         buffer.reserve(READ);
         ensure!(stream.read_buf(buffer).await? > 0, CUT_SHORT);
     }
@@ -107,14 +116,22 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(Head, usize)>> {
     let httparse::Status::Complete(size) = response.parse(buffer)? else {
         return Ok(None);
     };
-    let length =
-        response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length = response
+        .headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("content-length"));
     let content_length = match length {
         Some(header) => Some(std::str::from_utf8(header.value)?.trim().parse()?),
         None => None,
     };
     let status = response.code.context("an answer without a status")?;
-    Ok(Some((Head { status, content_length }, size)))
+    Ok(Some((
+        Head {
+            status,
+            content_length,
+        },
+        size,
+    )))
 }
 
 const READ: usize = 64 << 10; // bytes read at a time
@@ -131,6 +148,9 @@ mod tests {
         let end = text.len() - 4;
         assert!(parse_head(&text[..end - 1]).unwrap().is_none());
         let (head, size) = parse_head(text).unwrap().unwrap();
-        assert_eq!((head.status, head.content_length, size), (200, Some(12), end));
+        assert_eq!(
+            (head.status, head.content_length, size),
+            (200, Some(12), end)
+        );
     }
 }

@@ -6,7 +6,7 @@ use crate::head::{Kind, encode_request};
 
 /// What is asked, ready to be sent as often as wanted.
 pub struct Question {
-    /// Signature, version and ConnectRequest.
+    /// Signature, version and `ConnectRequest`.
     pub tunnel_head: Bytes,
     /// Request line and headers of HTTP/1.1.
     pub tcp_head: Bytes,
@@ -38,36 +38,44 @@ impl Question {
             Body::Endless => Some(ENDLESS),
         };
         headers.extend(length.map(|length| ("content-length".to_owned(), length.to_string())));
-        Self::build(Kind::Http, method, path, headers, &[], body)
+        Self::build(Kind::Http, method, path, &headers, &[], body)
     }
 
     /// The handshake of a WebSocket (RFC 6455 section 4.1), without extensions.
     pub fn websocket(path: &str, headers: usize) -> Self {
         let mut headers = header_list(headers);
-        headers.push(("Sec-WebSocket-Key".into(), "dGhlIHNhbXBsZSBub25jZQ==".into()));
+        headers.push((
+            "Sec-WebSocket-Key".into(),
+            "dGhlIHNhbXBsZSBub25jZQ==".into(),
+        ));
         // The edge strips these three from what goes through a tunnel (protocol.md section 6.6).
-        let plain =
-            [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
-        Self::build(Kind::Websocket, "GET", path, headers, &plain, Body::Empty)
+        let plain = [
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+        ];
+        Self::build(Kind::Websocket, "GET", path, &headers, &plain, Body::Empty)
     }
 
     fn build(
         kind: Kind,
         method: &str,
         path: &str,
-        headers: Vec<(String, String)>,
+        headers: &[(String, String)],
         tcp_headers: &[(&str, &str)],
         body: Body,
     ) -> Self {
         let dest = format!("https://{HOST}{path}");
         let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {HOST}\r\n");
-        let listed = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let listed = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in listed.chain(tcp_headers.iter().copied()) {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            text.extend([name, ": ", value, "\r\n"]);
         }
         text.push_str("\r\n");
         Self {
-            tunnel_head: encode_request(kind, &dest, method, HOST, &headers).into(),
+            tunnel_head: encode_request(kind, &dest, method, HOST, headers).into(),
             tcp_head: text.into(),
             body,
         }
@@ -76,7 +84,9 @@ impl Question {
 
 /// So many headers: those that a browser and the edge send, then made-up ones.
 fn header_list(count: usize) -> Vec<(String, String)> {
-    let known = BROWSER.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let known = BROWSER
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let made_up = (0..).map(|number| (format!("x-header-{number}"), format!("value {number:019}")));
     known.chain(made_up).take(count).collect()
 }
@@ -87,7 +97,10 @@ const HOST: &str = "words-of-the-day.trycloudflare.com";
 pub const ENDLESS: u64 = 1 << 40;
 
 const BROWSER: [(&str, &str); 20] = [
-    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    (
+        "accept",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    ),
     ("accept-encoding", "gzip, br"),
     ("accept-language", "en-GB,en;q=0.7,de;q=0.3"),
     ("cache-control", "no-cache"),
@@ -96,7 +109,10 @@ const BROWSER: [(&str, &str); 20] = [
     ("cf-ipcountry", "PT"),
     ("cf-ray", "8f2f6a1b2c3d4e5f-LIS"),
     ("cf-visitor", "{\"scheme\":\"https\"}"),
-    ("cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"),
+    (
+        "cookie",
+        "session=0123456789abcdef0123456789abcdef; theme=dark",
+    ),
     ("dnt", "1"),
     ("pragma", "no-cache"),
     ("referer", "https://words-of-the-day.trycloudflare.com/"),
@@ -104,7 +120,10 @@ const BROWSER: [(&str, &str); 20] = [
     ("sec-fetch-mode", "navigate"),
     ("sec-fetch-site", "same-origin"),
     ("upgrade-insecure-requests", "1"),
-    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    ),
     ("x-forwarded-for", "203.0.113.7"),
     ("x-forwarded-proto", "https"),
 ];
@@ -122,7 +141,10 @@ mod tests {
         let mut count = 0;
         for line in headers.lines().skip(1).filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(": ").unwrap();
-            assert!(wire.contains(&format!("HttpHeader:{name}")) && wire.contains(value), "{name}");
+            assert!(
+                wire.contains(&format!("HttpHeader:{name}")) && wire.contains(value),
+                "{name}"
+            );
             count += 1;
         }
         assert_eq!(count, 26); // and Content-Length

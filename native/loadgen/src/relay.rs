@@ -22,7 +22,9 @@ use crate::output::say;
 /// A socket fails for good.
 pub fn run(to: SocketAddr, delay: Duration, loss: f64, seed: u64) -> Result<()> {
     let front = bound_socket()?;
-    say(&Event::Listening { ports: vec![front.local_addr()?.port()] });
+    say(&Event::Listening {
+        ports: vec![front.local_addr()?.port()],
+    });
     let mut lines: HashMap<SocketAddr, Line> = HashMap::new();
     let mut dice = fastrand::Rng::with_seed(seed);
     let mut buffer = vec![0; MAX_DATAGRAM];
@@ -36,7 +38,10 @@ pub fn run(to: SocketAddr, delay: Duration, loss: f64, seed: u64) -> Result<()> 
         let line = match lines.entry(from) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let back = Dice { loss, rng: dice.fork() };
+                let back = Dice {
+                    loss,
+                    rng: dice.fork(),
+                };
                 entry.insert(Line::open(&front, from, to, delay, back)?)
             }
         };
@@ -70,7 +75,9 @@ impl Line {
                 }
             }
         });
-        Ok(Self { forth: Queue::new(move |data| behind.send(data)) })
+        Ok(Self {
+            forth: Queue::new(move |data| behind.send(data)),
+        })
     }
 }
 
@@ -126,7 +133,9 @@ mod tests {
     fn datagrams_come_late_and_in_order() {
         let (sender, receiver) = channel();
         let queue = Queue::new(move |data| {
-            sender.send((Instant::now(), data.to_vec())).map_err(std::io::Error::other)?;
+            sender
+                .send((Instant::now(), data.to_vec()))
+                .map_err(std::io::Error::other)?;
             Ok(data.len())
         });
         let delay = Duration::from_millis(20);
@@ -144,7 +153,10 @@ mod tests {
     #[test]
     fn as_many_are_lost_as_was_asked_and_the_same_each_time() {
         let lost = |seed| {
-            let mut dice = Dice { loss: 0.005, rng: fastrand::Rng::with_seed(seed) };
+            let mut dice = Dice {
+                loss: 0.005,
+                rng: fastrand::Rng::with_seed(seed),
+            };
             (0..100_000).filter(|_| dice.loses()).collect::<Vec<u32>>()
         };
         assert_eq!(lost(1), lost(1));

@@ -68,7 +68,11 @@ impl ControlStream {
                 }
                 self.answers.extend(empty_return(question));
                 let is_goodbye = is_ours && method == UNREGISTER;
-                Ok(Some(if is_goodbye { Asked::Unregister } else { Asked::Other }))
+                Ok(Some(if is_goodbye {
+                    Asked::Unregister
+                } else {
+                    Asked::Other
+                }))
             }
             _ => Ok(None), // finish, release, abort: nothing to do
         }
@@ -121,8 +125,10 @@ mod tests {
         let wire = bytes(REGISTRATION);
         for step in [1, 7, 4096] {
             let mut control = ControlStream::default();
-            let asked: Vec<_> =
-                wire.chunks(step).flat_map(|data| control.receive(data).unwrap()).collect();
+            let asked: Vec<_> = wire
+                .chunks(step)
+                .flat_map(|data| control.receive(data).unwrap())
+                .collect();
             assert_eq!(asked, [Asked::Register(0)]);
             let expected = [bytes(BOOTSTRAP_RETURN), bytes(REGISTRATION_RETURN)].concat();
             assert_eq!(control.take_answers(), expected);

@@ -56,7 +56,10 @@ pub async fn upgrade(connection: &Connection, question: &Question) -> Result<Soc
 
 /// The status, and the bytes of the body that came with the head.
 async fn read_head(recv: &mut RecvStream) -> Result<(u16, Bytes)> {
-    let mut chunk = recv.read_chunk(usize::MAX, true).await?.context(NO_ANSWER)?;
+    let mut chunk = recv
+        .read_chunk(usize::MAX, true)
+        .await?
+        .context(NO_ANSWER)?;
     if let Some((status, size)) = decode_response(&chunk.bytes)? {
         return Ok((status, chunk.bytes.split_off(size)));
     }
@@ -70,7 +73,10 @@ async fn read_until_head(recv: &mut RecvStream, buffer: &mut Vec<u8>) -> Result<
         if let Some(head) = decode_response(buffer)? {
             return Ok(head);
         }
-        let chunk = recv.read_chunk(usize::MAX, true).await?.context(NO_ANSWER)?;
+        let chunk = recv
+            .read_chunk(usize::MAX, true)
+            .await?
+            .context(NO_ANSWER)?;
         buffer.extend_from_slice(&chunk.bytes);
     }
 }

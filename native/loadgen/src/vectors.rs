@@ -58,7 +58,12 @@ pub const CONNECT_ERROR: &str = "
 
 /// The bytes that such a dump stands for.
 pub fn bytes(dump: &str) -> Vec<u8> {
-    let digits: Vec<u8> =
-        dump.chars().filter_map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    let digits: Vec<u8> = dump
+        .chars()
+        .filter_map(|digit| digit.to_digit(16).map(|value| value as u8))
+        .collect();
+    digits
+        .chunks(2)
+        .map(|pair| pair[0] << 4 | pair[1])
+        .collect()
 }

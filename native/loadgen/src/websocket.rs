@@ -16,7 +16,10 @@ pub struct Socket {
 impl Socket {
     /// After the handshake; `buffer` is what came behind it.
     pub fn new(stream: impl Duplex + 'static, buffer: Vec<u8>) -> Self {
-        Self { stream: Box::new(stream), buffer }
+        Self {
+            stream: Box::new(stream),
+            buffer,
+        }
     }
 
     /// Send a message of `payload` bytes, encoded by `frame`, and wait until it is echoed.
@@ -26,7 +29,10 @@ impl Socket {
     pub async fn echo(&mut self, encoded: &[u8], payload: usize) -> Result<()> {
         self.stream.write_all(encoded).await?;
         let size = self.next_message().await?;
-        ensure!(size == payload, "{size} bytes came back of a message of {payload}");
+        ensure!(
+            size == payload,
+            "{size} bytes came back of a message of {payload}"
+        );
         Ok(())
     }
 
@@ -58,16 +64,21 @@ pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         small @ 0..=125 => frame.push(MASKED | small as u8),
         medium @ 126..=0xffff => {
-            frame.push(MASKED | 126);
+            frame.push(MASKED | TWO_BYTES);
             frame.extend((medium as u16).to_be_bytes());
         }
         large => {
-            frame.push(MASKED | 127);
+            frame.push(MASKED | EIGHT_BYTES);
             frame.extend((large as u64).to_be_bytes());
         }
     }
     frame.extend(MASK);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame.extend(
+        payload
+            .iter()
+            .zip(MASK.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
     frame
 }
 
@@ -82,14 +93,17 @@ fn parse(buffer: &[u8]) -> Result<Option<Found>> {
     let [first, second, rest @ ..] = buffer else {
         return Ok(None);
     };
-    ensure!(first & 0xf0 == FINAL, "a fragment, or a reserved bit is set");
+    ensure!(
+        first & 0xf0 == FINAL,
+        "a fragment, or a reserved bit is set"
+    );
     ensure!(second & MASKED == 0, "a masked frame from a server");
-    let (head, payload) = match second & 127 {
-        126 => match rest.first_chunk() {
+    let (head, payload) = match second & !MASKED {
+        TWO_BYTES => match rest.first_chunk() {
             Some(size) => (4, u16::from_be_bytes(*size) as usize),
             None => return Ok(None),
         },
-        127 => match rest.first_chunk() {
+        EIGHT_BYTES => match rest.first_chunk() {
             Some(size) => (10, usize::try_from(u64::from_be_bytes(*size))?),
             None => return Ok(None),
         },
@@ -97,7 +111,11 @@ fn parse(buffer: &[u8]) -> Result<Option<Found>> {
     };
     ensure!(payload <= MAX_PAYLOAD, "a frame of {payload} bytes");
     let is_whole = buffer.len() >= head + payload;
-    Ok(is_whole.then_some(Found { opcode: first & 15, head, payload }))
+    Ok(is_whole.then_some(Found {
+        opcode: first & 15,
+        head,
+        payload,
+    }))
 }
 
 /// Opcodes of RFC 6455 section 5.2.
@@ -108,6 +126,8 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 const FINAL: u8 = 0x80;
 const MASKED: u8 = 0x80;
+const TWO_BYTES: u8 = 126; // of payload length follow
+const EIGHT_BYTES: u8 = 127;
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const MAX_PAYLOAD: usize = 16 << 20; // bytes
 
@@ -118,7 +138,9 @@ mod tests {
     #[test]
     fn a_frame_is_masked_as_the_rfc_shows() {
         // RFC 6455 section 5.7, a masked "Hello".
-        let expected = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        let expected = [
+            0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
+        ];
         assert_eq!(frame(TEXT, b"Hello"), expected);
     }
 
@@ -139,7 +161,9 @@ mod tests {
     async fn a_ping_is_answered_while_an_echo_is_waited_for() {
         let (near, mut far) = tokio::io::duplex(1024);
         let mut socket = Socket::new(near, Vec::new());
-        far.write_all(&[FINAL | PING, 2, b'h', b'i', FINAL | BINARY, 1, b'x']).await.unwrap();
+        far.write_all(&[FINAL | PING, 2, b'h', b'i', FINAL | BINARY, 1, b'x'])
+            .await
+            .unwrap();
         socket.echo(&frame(BINARY, b"x"), 1).await.unwrap();
         let mut sent = vec![0; 7 + 8];
         far.read_exact(&mut sent).await.unwrap();
