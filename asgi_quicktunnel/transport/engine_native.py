@@ -12,6 +12,8 @@ from typing import Any
 import asgi_quicktunnel_native as native
 
 from asgi_quicktunnel.errors import ConfigError
+from asgi_quicktunnel.model import RequestHead, RequestKind
+from asgi_quicktunnel.protocol import datastream
 from asgi_quicktunnel.transport.engine import (
     ClientSettings,
     Closed,
@@ -27,7 +29,7 @@ from asgi_quicktunnel.transport.engine import (
     Writable,
 )
 
-__all__ = ["INSTALLED_INTERFACE", "INTERFACE", "VERSION", "acceptor", "dial"]
+__all__ = ["INSTALLED_INTERFACE", "INTERFACE", "VERSION", "acceptor", "dial", "read_request"]
 
 INTERFACE = 1  # the shape of the seam that this package was written for
 INSTALLED_INTERFACE = getattr(native, "INTERFACE", None)
@@ -65,6 +67,18 @@ def acceptor(settings: ServerSettings) -> QuicAcceptor:
         raise ConfigError(f"no connection can be accepted: {exc}") from exc
     made: QuicAcceptor = native.Acceptor(config)
     return made
+
+
+def read_request(data: bytes) -> tuple[RequestHead, bytes] | None:
+    """As `datastream.read_request`, which is asked where the layout is not the usual one."""
+    parts = native.read_request(data)
+    if parts is None:
+        return datastream.read_request(data)
+    kind, dest, method, host, headers, rest = parts
+    return RequestHead(_KINDS[kind], dest, method, host, headers), rest
+
+
+_KINDS = {kind.value: kind for kind in RequestKind}
 
 
 @functools.lru_cache(maxsize=4)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from asgi_quicktunnel.errors import ConfigError
+from asgi_quicktunnel.model import RequestHead
+from asgi_quicktunnel.protocol.datastream import read_request
 from asgi_quicktunnel.transport.engine import (
     ClientSettings,
     QuicAcceptor,
@@ -38,12 +40,14 @@ class Engine:
         version: of the package that it comes from.
         dial: begins the connector's side of a connection.
         acceptor: makes the edge's side of one UDP address.
+        read_request: reads the head that a stream begins with, as `datastream.read_request`.
     """
 
     name: str
     version: str
     dial: DialEngine
     acceptor: Callable[[ServerSettings], QuicAcceptor]
+    read_request: Callable[[bytes], tuple[RequestHead, bytes] | None] = read_request
 
 
 def choose_engine(name: str = "auto") -> Engine:
@@ -86,7 +90,13 @@ def _native() -> Engine:
     if engine_native.INSTALLED_INTERFACE != engine_native.INTERFACE:
         installed = f"version {engine_native.VERSION} of it is installed"
         raise ConfigError(_unusable(f"{installed}, which does not fit this version"))
-    return Engine("native", engine_native.VERSION, engine_native.dial, engine_native.acceptor)
+    return Engine(
+        "native",
+        engine_native.VERSION,
+        engine_native.dial,
+        engine_native.acceptor,
+        engine_native.read_request,
+    )
 
 
 @functools.cache

@@ -22,7 +22,6 @@ from asgi_quicktunnel.protocol.datastream import (
     MAX_HEAD_BYTES,
     OpeningReader,
     encode_response,
-    read_request,
 )
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
 from asgi_quicktunnel.transport.driver import EngineDriver, clock
@@ -92,6 +91,7 @@ class QuicTransport:
     ) -> None:
         self.address = address
         self._engine_name = engine.name
+        self._read_request = engine.read_request
         self._server_name = settings.server_name
         self._socket = UdpSocket(address, self._on_datagrams, local_port=local_port)
         self._driver = EngineDriver(
@@ -212,7 +212,7 @@ class QuicTransport:
         """Read what a stream begins with; mostly that is a whole head."""
         try:
             data = stream.receive_nowait(_OPENING_READ)
-            if (begun := read_request(data)) is not None:
+            if (begun := self._read_request(data)) is not None:
                 stream.on_readable = None
                 head, rest = begun
                 if rest:

@@ -7,6 +7,7 @@ mod acceptor;
 mod config;
 mod engine;
 mod facts;
+mod head;
 
 use pyo3::prelude::*;
 
@@ -21,6 +22,8 @@ mod _engine {
     use super::engine::Engine;
     #[pymodule_export]
     use super::facts::set_fact_types;
+    #[pymodule_export]
+    use super::head::read_request;
 
     /// The version of this package.
     #[pymodule_export]

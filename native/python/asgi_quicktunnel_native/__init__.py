@@ -10,6 +10,7 @@ from asgi_quicktunnel_native._engine import (
     Engine,
     ServerConfig,
     __version__,
+    read_request,
     set_fact_types,
 )
 
@@ -20,5 +21,6 @@ __all__ = [
     "Engine",
     "ServerConfig",
     "__version__",
+    "read_request",
     "set_fact_types",
 ]

@@ -4,6 +4,9 @@ from typing import Any
 INTERFACE: int
 __version__: str
 
+def read_request(
+    data: bytes,
+) -> tuple[int, bytes, str, bytes, list[tuple[bytes, bytes]], bytes] | None: ...
 def set_fact_types(
     *,
     connected: type[Any],

@@ -53,9 +53,9 @@ impl Side {
             self.ended.insert(id);
         }
         let received = self.received.entry(id).or_default();
-        chunks
-            .iter()
-            .for_each(|chunk| received.extend_from_slice(chunk));
+        for chunk in &chunks {
+            received.extend_from_slice(chunk);
+        }
     }
 
     fn closed(&self) -> Option<&Closed> {
@@ -220,12 +220,12 @@ fn what_waits_is_bounded_by_stream_and_writable_says_when_to_go_on() {
         },
     );
     let id = pair.client.engine.open_stream();
-    assert_eq!(pair.client.engine.write(id, &[1; 80_000], true), 50_000);
-    assert_eq!(pair.client.engine.write(id, &[1; 30_000], true), 0);
+    assert_eq!(pair.client.engine.write(id, &vec![1; 80_000], true), 50_000);
+    assert_eq!(pair.client.engine.write(id, &vec![1; 30_000], true), 0);
     assert!(pair.run(5.0, |pair| {
         pair.client.events.contains(&Event::Writable(id))
     }));
-    assert_eq!(pair.client.engine.write(id, &[1; 30_000], true), 30_000);
+    assert_eq!(pair.client.engine.write(id, &vec![1; 30_000], true), 30_000);
     assert!(pair.run(5.0, |pair| pair.server().ended.contains(&id)));
     assert_eq!(pair.server().received[&id].len(), 80_000);
 }
