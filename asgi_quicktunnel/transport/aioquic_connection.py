@@ -14,6 +14,8 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import (
     CONNECTION_LIMIT_FRAME_CAPACITY,
     MAX_STREAM_DATA_FRAME_CAPACITY,
+    Limit,
+    NetworkAddress,
     QuicConnection,
     QuicConnectionError,
     QuicConnectionState,
@@ -26,6 +28,7 @@ from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder, Qu
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
+from aioquic.tls import Epoch
 
 from asgi_quicktunnel.transport.engine import ClientSettings, Closed, ServerSettings
 
@@ -172,14 +175,17 @@ class Connection(QuicConnection):
             and stream_id // 4 in self._skipped
         )
 
+    def _limits_due(self) -> list[Limit]:
+        """The connection's limits that the peer should hear of now."""
+        data, streams = self._local_max_data, self._local_max_streams_bidi
+        due = [data] if data.value != data.sent else []
+        # Announce streams in batches: only when the peer has fewer left than it would gain.
+        if streams.sent - streams.used < streams.value - streams.sent:
+            due.append(streams)
+        return due
+
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
-        streams = self._local_max_streams_bidi
-        for limit in (self._local_max_data, streams):
-            if limit.value == limit.sent:
-                continue
-            # Announce streams in batches: only when the peer has fewer left than it would gain.
-            if limit is streams and limit.sent - limit.used >= limit.value - limit.sent:
-                continue
+        for limit in self._limits_due():
             buffer = builder.start_frame(
                 limit.frame_type,
                 capacity=CONNECTION_LIMIT_FRAME_CAPACITY,
@@ -209,6 +215,39 @@ class Connection(QuicConnection):
         if delivery is not QuicDeliveryState.ACKED:
             self._streams.raised[stream] = None
 
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
+        """What to send now; see aioquic's."""
+        if self._has_nothing_to_send(now):
+            self._pacing_at = None
+            return []
+        return super().datagrams_to_send(now)
+
+    def _has_nothing_to_send(self, now: float) -> bool:
+        """Whether aioquic would build a packet in vain, as after each acknowledgement alone."""
+        ack_at = self._spaces[Epoch.ONE_RTT].ack_at
+        return (
+            self._handshake_confirmed
+            and self._state is QuicConnectionState.CONNECTED
+            and len(self._network_paths) == 1
+            and self._network_paths[0].is_validated
+            and (ack_at is None or ack_at > now)
+            and not (
+                self._limits_due()
+                or self._close_pending
+                or self._handshake_done_pending
+                or self._ping_pending
+                or self._probe_pending
+                or self._streams_blocked_pending
+                or self._datagrams_pending
+                or self._retire_connection_ids
+                or self._streams.raised
+                or self._network_paths[0].remote_challenges
+            )
+            and self._crypto_streams[Epoch.ONE_RTT].sender.buffer_is_empty
+            and all(cid.was_sent for cid in self._host_cids)
+            and not any(map(_wants_service, self._streams_queue))
+        )
+
     def _write_application(
         self, builder: QuicPacketBuilder, network_path: QuicNetworkPath, now: float
     ) -> None:
@@ -218,10 +257,19 @@ class Connection(QuicConnection):
         for stream in self._streams_queue:
             (busy if _wants_service(stream) else idle).append(stream)
         self._streams_queue = busy
+        # Alone, an acknowledgement waits for others to join it; one that can go with data costs
+        # no packet and no timer of its own (RFC 9000 §13.2.1).
+        space = self._spaces[Epoch.ONE_RTT]
+        if space.ack_at is not None and space.ack_at > now and any(map(_has_data, busy)):
+            space.ack_at = now
         try:
             super()._write_application(builder, network_path, now)
         finally:
             self._streams_queue = idle + self._streams_queue
+
+
+def _has_data(stream: QuicStream) -> bool:
+    return not stream.sender.buffer_is_empty
 
 
 def _wants_service(stream: QuicStream) -> bool:
@@ -263,8 +311,13 @@ INTERNALS = {
     QuicConnection: (
         "_close_at",
         "_close_event",
+        "_close_pending",
+        "_crypto_streams",
+        "_datagrams_pending",
         "_get_or_create_stream",
         "_get_or_create_stream_for_send",
+        "_handshake_confirmed",
+        "_handshake_done_pending",
         "_host_cids",
         "_is_client",
         "_local_active_connection_id_limit",
@@ -275,9 +328,15 @@ INTERNALS = {
         "_network_paths",
         "_on_connection_limit_delivery",
         "_on_max_stream_data_delivery",
+        "_pacing_at",
+        "_ping_pending",
+        "_probe_pending",
+        "_retire_connection_ids",
+        "_spaces",
         "_state",
         "_stream_is_discarded",
         "_streams",
+        "_streams_blocked_pending",
         "_streams_queue",
         "_write_application",
         "_write_connection_limits",

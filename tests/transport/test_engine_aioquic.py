@@ -132,3 +132,29 @@ def test_streams_that_are_over_are_forgotten():
     pair.pass_time(3)
 
     assert not client.engine._streams
+
+
+def test_an_answer_at_once_takes_the_acknowledgement_along():
+    """A request and its answer are a packet each: what either acknowledges goes with what it says
+    next, while that is not late.
+    """
+    pair = aioquic_pair(delay=0.0002).connect()
+    pair.pass_time(0.5)
+    client, server = pair.client, pair.server
+
+    def answer(event):
+        if (stream_id := getattr(event, "stream_id", None)) in client.ended - answered:
+            answered.add(stream_id)
+            client.engine.write(stream_id, b"answer", end=True)
+
+    answered = set()
+    client.on_event = answer
+    sent = [side.engine._connection._packet_number for side in (client, server)]
+    for _ in range(100):
+        stream_id = server.engine.open_stream()
+        server.engine.write(stream_id, b"request", end=True)
+        assert pair.run(lambda stream_id=stream_id: stream_id in server.ended)
+    pair.pass_time(0.05)
+
+    assert server.engine._connection._packet_number - sent[1] <= 103
+    assert client.engine._connection._packet_number - sent[0] <= 103
