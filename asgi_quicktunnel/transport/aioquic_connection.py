@@ -23,14 +23,20 @@ from aioquic.quic.connection import (
     stream_is_client_initiated,
     stream_is_unidirectional,
 )
-from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
+from aioquic.quic.packet import (
+    QuicErrorCode,
+    QuicFrameType,
+    QuicPacketType,
+    QuicProtocolVersion,
+)
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder, QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
-from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
+from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 from aioquic.tls import Epoch
 
 from asgi_quicktunnel.transport.engine import ClientSettings, Closed, ServerSettings
+from asgi_quicktunnel.transport.path_mtu import BASE_SIZE, PathMtuSearch
 
 __all__ = ["CID_LENGTH", "INTERNALS", "PEER", "Connection", "configuration"]
 
@@ -94,7 +100,8 @@ class Connection(QuicConnection):
         self._skipped = RangeSet()  # stream numbers opened by a higher one, without state yet
         self._told = RangeSet()  # stream numbers of the peer that StreamOpened told of
         self._streams: _Streams = _Streams()
-        self._loss._pacer = Pacer(max_datagram_size=_DATAGRAM_SIZE)
+        self._loss._pacer = Pacer(max_datagram_size=BASE_SIZE)
+        self._mtu = PathMtuSearch()
         self._count_losses()
 
     def _count_losses(self) -> None:
@@ -102,7 +109,7 @@ class Connection(QuicConnection):
 
         def count(*, packets: Iterable[QuicSentPacket], **rest: Any) -> None:
             lost = tuple(packets)
-            self.packets_lost += len(lost)
+            self.packets_lost += sum([packet.in_flight for packet in lost])  # no probe of the path
             on_packets_lost(packets=lost, **rest)
 
         self._loss._on_packets_lost = count  # type: ignore[method-assign]  # it has no other hook
@@ -220,7 +227,59 @@ class Connection(QuicConnection):
         if self._has_nothing_to_send(now):
             self._pacing_at = None
             return []
-        return super().datagrams_to_send(now)
+        datagrams = super().datagrams_to_send(now)
+        if (
+            datagrams
+            and self._handshake_confirmed
+            and self._state is QuicConnectionState.CONNECTED
+            and (size := self._mtu.next_probe(now)) is not None
+        ):
+            # The last one: a local network that refuses it must not take others with it.
+            datagrams += self._probe_path(size, now)
+        return datagrams
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due; see aioquic's."""
+        super().handle_timer(now)
+        if self._mtu.size > BASE_SIZE and self._loss._pto_count >= _BLACK_HOLE:
+            self._mtu.on_black_hole(now)
+            self._resize()
+
+    def _probe_path(self, size: int, now: float) -> list[tuple[bytes, NetworkAddress]]:
+        """A PING in a datagram of this size, whose loss means nothing else (RFC 8899 §4.4)."""
+        assert self._version is not None
+        builder = _ProbeBuilder(
+            host_cid=self.host_cid,
+            is_client=self._is_client,
+            max_datagram_size=size,
+            packet_number=self._packet_number,
+            peer_cid=self._peer_cid.cid,
+            spin_bit=self._spin_bit,
+            version=self._version,
+        )
+        builder.start_packet(QuicPacketType.ONE_RTT, self._cryptos[Epoch.ONE_RTT])
+        builder.start_frame(QuicFrameType.PING, handler=self._on_probe, handler_args=(size,))
+        builder._datagram_needs_padding = True
+        self._loss._time_of_last_sent_ack_eliciting_packet = now
+        return self._flush_builder(
+            builder=builder,
+            network_path=self._network_paths[0],
+            peer_cid=self._peer_cid.cid,
+            now=now,
+        )
+
+    def _on_probe(self, delivery: QuicDeliveryState, size: int) -> None:
+        if delivery is QuicDeliveryState.ACKED:
+            self._mtu.on_arrived(size)
+            self._resize()
+        else:
+            self._mtu.on_lost(size)
+
+    def _resize(self) -> None:
+        size = self._max_datagram_size = self._mtu.size
+        self._loss._pacer._max_datagram_size = size
+        # Of the two controllers that aioquic has; their common class does not know it.
+        self._loss._cc._max_datagram_size = size  # type: ignore[attr-defined]
 
     def _has_nothing_to_send(self, now: float) -> bool:
         """Whether aioquic would build a packet in vain, as after each acknowledgement alone."""
@@ -268,6 +327,16 @@ class Connection(QuicConnection):
             self._streams_queue = idle + self._streams_queue
 
 
+class _ProbeBuilder(QuicPacketBuilder):
+    """Builds packets outside of congestion control."""
+
+    def flush(self) -> tuple[list[bytes], list[QuicSentPacket]]:
+        datagrams, packets = super().flush()
+        for packet in packets:
+            packet.in_flight = False
+        return datagrams, packets
+
+
 def _has_data(stream: QuicStream) -> bool:
     return not stream.sender.buffer_is_empty
 
@@ -293,7 +362,7 @@ def configuration(
         is_client=is_client,
         max_data=settings.connection_window,
         max_datagram_frame_size=_MAX_DATAGRAM_FRAME,
-        max_datagram_size=_DATAGRAM_SIZE,
+        max_datagram_size=BASE_SIZE,
         max_stream_data=settings.stream_window,
         supported_versions=[QuicProtocolVersion.VERSION_1],
     )
@@ -301,7 +370,7 @@ def configuration(
 
 PEER = ("", 0)  # aioquic wants an address; whose a datagram is was decided before it comes here
 CID_LENGTH = 8  # bytes
-_DATAGRAM_SIZE = 1232  # bytes; protocol.md §4, the smaller of the two address families' sizes
+_BLACK_HOLE = 3  # probe timeouts in a row; a second or so, where the idle timeout is 5
 _BURST = 10  # packets; the initial window, RFC 9002 §7.2
 _PACING_GAIN = 1.25  # RFC 9002 §7.7
 _MAX_DATAGRAM_FRAME = 16383  # bytes; protocol.md §4 (RFC 9221)
@@ -313,7 +382,9 @@ INTERNALS = {
         "_close_event",
         "_close_pending",
         "_crypto_streams",
+        "_cryptos",
         "_datagrams_pending",
+        "_flush_builder",
         "_get_or_create_stream",
         "_get_or_create_stream_for_send",
         "_handshake_confirmed",
@@ -325,22 +396,34 @@ INTERNALS = {
         "_local_max_streams_bidi",
         "_local_max_streams_uni",
         "_loss",
+        "_max_datagram_size",
         "_network_paths",
         "_on_connection_limit_delivery",
         "_on_max_stream_data_delivery",
         "_pacing_at",
+        "_packet_number",
+        "_peer_cid",
         "_ping_pending",
         "_probe_pending",
         "_retire_connection_ids",
         "_spaces",
+        "_spin_bit",
         "_state",
         "_stream_is_discarded",
         "_streams",
         "_streams_blocked_pending",
         "_streams_queue",
+        "_version",
         "_write_application",
         "_write_connection_limits",
         "_write_stream_limits",
+    ),
+    QuicPacketRecovery: (
+        "_cc",
+        "_on_packets_lost",
+        "_pacer",
+        "_pto_count",
+        "_time_of_last_sent_ack_eliciting_packet",
     ),
     QuicStream: ("max_stream_data_local", "max_stream_data_local_sent", "receiver", "sender"),
 }
