@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import ipaddress
 import itertools
 import logging
@@ -11,16 +10,11 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
 
 import anyio
-import certifi
-import dns.asyncresolver
-import dns.exception
-import dns.name
-import dns.nameserver
-import dns.resolver
-from dns.rdtypes.IN.SRV import SRV
+import anyio.to_thread
 
 from asgi_quicktunnel.errors import DiscoveryError
 from asgi_quicktunnel.model import EdgeAddress
@@ -29,12 +23,11 @@ __all__ = [
     "EdgeDiscovery",
     "HostLookup",
     "IpVersion",
-    "ResolverFactory",
-    "dns_over_tls",
-    "edge_targets",
     "lookup_host",
-    "srv_order",
 ]
+
+if TYPE_CHECKING:
+    from asgi_quicktunnel.srv import ResolverFactory
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +35,6 @@ IpVersion = Literal["auto", 4, 6]
 
 HostLookup = Callable[[str], Awaitable[Sequence[str]]]
 """From a host name to its IP addresses, the best first; raises OSError."""
-
-ResolverFactory = Callable[[], dns.asyncresolver.Resolver]
-"""Makes a resolver to ask for SRV records; called anew for each lookup."""
 
 
 class EdgeDiscovery:
@@ -71,7 +61,7 @@ class EdgeDiscovery:
             rng: orders SRV records of equal priority.
             clock: seconds.
         """
-        self._resolvers = RESOLVERS if resolvers is None else resolvers
+        self._resolvers = resolvers
         self._lookup = lookup or lookup_host
         self._rng = rng or random.Random()  # noqa: S311 - it spreads load and guards nothing
         self._clock = clock
@@ -130,16 +120,20 @@ class EdgeDiscovery:
 
     async def _srv_targets(self) -> _Entries:
         """Host and port of the two regions, from the first resolver that knows them."""
+        # Who gives addresses pays nothing for dnspython: 15 MB, and a quarter of a second.
+        srv = await anyio.to_thread.run_sync(import_module, "asgi_quicktunnel.srv")
         failures = []
-        for name, make_resolver in self._resolvers.items():
+        for name, make_resolver in (self._resolvers or srv.RESOLVERS).items():
             try:
-                return await edge_targets(make_resolver, self._rng)
+                targets: _Entries = await srv.edge_targets(make_resolver, self._rng)
             except DiscoveryError as exc:
                 failures.append(f"{name} ({exc})")
                 logger.info("no SRV records of the edge from %s", failures[-1])
+            else:
+                return targets
         raise DiscoveryError(
-            f"no edge address: SRV {SRV_NAME} was asked of {_joined(failures)}; check DNS and the "
-            'firewall, or give addresses with the option edge="host:port,host:port"'
+            f"no edge address: SRV {srv.SRV_NAME} was asked of {_joined(failures)}; check DNS and "
+            'the firewall, or give addresses with the option edge="host:port,host:port"'
         )
 
     async def _resolved(self, targets: _Entries) -> tuple[_Regions, bool]:
@@ -207,62 +201,6 @@ async def lookup_host(host: str, *, timeout: float = 10.0) -> list[str]:
     return [sockaddr[0] for *_, sockaddr in found]
 
 
-async def edge_targets(make_resolver: ResolverFactory, rng: random.Random) -> _Entries:
-    """Host and port of the first two SRV records of the edge, which are its two regions.
-
-    Raises:
-        DiscoveryError: what this resolver answered instead, in few words.
-    """
-    try:
-        records = await _srv_records(make_resolver())
-    except (dns.exception.DNSException, DiscoveryError, OSError, ValueError) as exc:
-        raise DiscoveryError(_why(exc)) from exc
-    return tuple(
-        (record.target.to_text(omit_final_dot=True), record.port)
-        for record in srv_order(records, rng)[:2]
-    )
-
-
-def dns_over_tls(
-    address: str = "1.1.1.1",
-    port: int = 853,
-    *,
-    server_name: str = "cloudflare-dns.com",
-    ca_file: str | None = None,
-    timeout: float = 15.0,
-) -> dns.asyncresolver.Resolver:
-    """A resolver that asks one server over TLS (RFC 7858).
-
-    Args:
-        address: IP address of the server.
-        port: its TCP port.
-        server_name: what its certificate must cover.
-        ca_file: PEM file of trust roots; None for certifi's.
-        timeout: seconds, for a whole lookup.
-    """
-    resolver = dns.asyncresolver.Resolver(configure=False)
-    verify = ca_file or certifi.where()
-    resolver.nameservers = [dns.nameserver.DoTNameserver(address, port, server_name, verify)]
-    resolver.timeout = resolver.lifetime = timeout
-    return resolver
-
-
-def srv_order(records: Iterable[SRV], rng: random.Random) -> list[SRV]:
-    """The order in which to use SRV records: by priority, then by a draw that weight biases.
-
-    Source: RFC 2782, "Usage rules"; a record of weight 0 is drawn when the draw is 0.
-    """
-    ordered = []
-    pool = sorted(records, key=lambda record: (record.priority, record.weight))
-    while pool:
-        rivals = [record for record in pool if record.priority == pool[0].priority]
-        sums = list(itertools.accumulate(record.weight for record in rivals))
-        drawn = rivals[bisect.bisect_left(sums, rng.randint(0, sums[-1]))]
-        pool.remove(drawn)
-        ordered.append(drawn)
-    return ordered
-
-
 def _dialling_order(regions: _Regions, ip_version: IpVersion) -> list[EdgeAddress]:
     primary: list[list[EdgeAddress]] = []
     secondary: list[list[EdgeAddress]] = []
@@ -279,32 +217,6 @@ def _dialling_order(regions: _Regions, ip_version: IpVersion) -> list[EdgeAddres
     return list(unique.values())
 
 
-async def _srv_records(resolver: dns.asyncresolver.Resolver) -> list[SRV]:
-    answer = await resolver.resolve(f"{SRV_NAME}.", "SRV")
-    # A target of "." says that there is no service (RFC 2782).
-    records = [r for r in answer if isinstance(r, SRV) and r.target != dns.name.root]
-    if len(records) < 2:
-        raise DiscoveryError(f"only {len(records)} of 2 regions in the answer")
-    return records
-
-
-def _why(exc: Exception) -> str:
-    """What came back, or did not, in few words."""
-    match exc:
-        case dns.resolver.NXDOMAIN():
-            return "there is no such name"
-        case dns.resolver.NoAnswer():
-            return "the name has no such record"
-        case dns.resolver.NoResolverConfiguration():
-            return "no nameserver is configured"
-        case dns.resolver.LifetimeTimeout():
-            return f"no answer within {exc.kwargs['timeout']:.1f} s"
-        case dns.resolver.NoNameservers():
-            answers = (f"{server}: {answer}" for server, _, _, answer, _ in exc.kwargs["errors"])
-            return _joined(dict.fromkeys(answers))
-    return str(exc)
-
-
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
@@ -317,11 +229,5 @@ def _joined(texts: Iterable[str]) -> str:
     return " and ".join(texts)
 
 
-SRV_NAME = "_v2-origintunneld._tcp.argotunnel.com"  # protocol.md §2
 CACHE_LIFETIME = 3600.0  # s; protocol.md §2
 RETRY_INTERVAL = 60.0  # s, between lookups while some of them fail
-
-RESOLVERS: Mapping[str, ResolverFactory] = {
-    "the system's resolver": dns.asyncresolver.Resolver,
-    "1.1.1.1 over TLS": dns_over_tls,
-}

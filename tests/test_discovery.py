@@ -17,15 +17,12 @@ import pytest
 
 from asgi_quicktunnel.discovery import (
     CACHE_LIFETIME,
-    RESOLVERS,
     RETRY_INTERVAL,
-    SRV_NAME,
     EdgeDiscovery,
-    dns_over_tls,
     lookup_host,
-    srv_order,
 )
 from asgi_quicktunnel.errors import DiscoveryError
+from asgi_quicktunnel.srv import RESOLVERS, SRV_NAME, dns_over_tls, srv_order
 
 from tests_support.certificates import CertificateAuthority
 from tests_support.dns_server import REFUSED, SILENT, TRUNCATED, DnsServer

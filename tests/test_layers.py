@@ -18,7 +18,7 @@ ROWS = (
     ("errors",),
     ("model", "origin_address"),
     ("config", "events"),
-    ("protocol",),
+    ("protocol", "srv"),
     ("transport", "discovery", "provisioning"),
     ("control", "origin", "reconnect", "addresses", "readiness"),
     ("connection", "emulator", "guard", "statistics", "status"),
@@ -47,7 +47,7 @@ LIBRARIES = {
     "asgi_quicktunnel_native": ("transport/engine_native.py",),
     "capnp": ("protocol/",),
     "httptools": ("origin/tcp_answer.py",),
-    "dns": ("discovery.py", "readiness/", "emulator/zone.py"),
+    "dns": ("srv.py", "readiness/", "emulator/zone.py"),
     "click": ("cli/",),
     "rich": ("display/", "cli/doctor.py"),
     "segno": ("display/qr.py",),
@@ -136,6 +136,12 @@ def test_importing_the_package_is_light():
     """Names and errors cost no engine, no schema compiler, no HTTP client."""
     loaded = loaded_by(f"import {PACKAGE}; {PACKAGE}.TunnelConfig, {PACKAGE}.QuickTunnelError")
     assert not loaded & {"aioquic", "anyio", "capnp", "cryptography", "dns", "httpx", "starlette"}
+
+
+def test_what_a_tunnel_may_do_without_is_not_loaded():
+    """Who needs no DNS and no aioquic pays for neither, nor for what they bring along."""
+    loaded = loaded_by(f"import {PACKAGE}.middleware, {PACKAGE}.tunnel")
+    assert not loaded & {"aioquic", "cryptography", "dns", "trio"}
 
 
 def test_every_public_name_is_there():

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import anyio
 
 from asgi_quicktunnel.config import LOCAL_EDGE, TunnelConfig
-from asgi_quicktunnel.discovery import RESOLVERS, ResolverFactory
 from asgi_quicktunnel.doctor.facts import EdgeAnswer, Facts, Lookup, PortAnswer, ServiceAnswer
 from asgi_quicktunnel.doctor.probes import (
     ask_edge,
@@ -20,6 +19,7 @@ from asgi_quicktunnel.doctor.probes import (
 from asgi_quicktunnel.doctor.versions import versions_here
 from asgi_quicktunnel.errors import DiscoveryError
 from asgi_quicktunnel.model import EdgeAddress
+from asgi_quicktunnel.srv import RESOLVERS, ResolverFactory
 from asgi_quicktunnel.transport.engines import Engine, choose_engine
 from asgi_quicktunnel.transport.tls import trust_roots
 

@@ -14,7 +14,7 @@ import anyio
 from starlette.responses import PlainTextResponse
 
 from asgi_quicktunnel.config import TunnelConfig
-from asgi_quicktunnel.discovery import EdgeDiscovery, IpVersion, ResolverFactory, edge_targets
+from asgi_quicktunnel.discovery import EdgeDiscovery, IpVersion
 from asgi_quicktunnel.doctor.facts import Deep, EdgeAnswer, Lookup, PortAnswer, ServiceAnswer
 from asgi_quicktunnel.errors import (
     ConnectionLost,
@@ -26,6 +26,7 @@ from asgi_quicktunnel.errors import (
 from asgi_quicktunnel.events import Event, Registered, TunnelReady
 from asgi_quicktunnel.model import EdgeAddress
 from asgi_quicktunnel.provisioning import visit_service
+from asgi_quicktunnel.srv import ResolverFactory, edge_targets
 from asgi_quicktunnel.transport.engine import ClientSettings
 from asgi_quicktunnel.transport.engines import Engine
 from asgi_quicktunnel.transport.quic import dial_quic

@@ -6,15 +6,18 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
 import httpx
 
 from asgi_quicktunnel.readiness.base import NotProved, Step
-from asgi_quicktunnel.readiness.nameservers import Address, Nameservers, find_nameservers
 from asgi_quicktunnel.readiness.visit import Target, visit
+
+if TYPE_CHECKING:
+    from asgi_quicktunnel.readiness.nameservers import Address, Nameservers
 
 __all__ = ["Readiness", "ReadinessCheck"]
 
@@ -53,7 +56,7 @@ class ReadinessCheck:
         nameservers: (IP, port) of servers that replace the lookup of the zone's own.
         ca_file: PEM file that replaces the trust roots; None for those of httpx, which
             SSL_CERT_FILE and SSL_CERT_DIR can set.
-        find: from a name to the servers of its zone.
+        find: from a name to the servers of its zone; None for `nameservers.find_nameservers`.
         clock: seconds.
         sleep: waits that many seconds.
     """
@@ -64,7 +67,7 @@ class ReadinessCheck:
         user_agent: str,
         nameservers: Sequence[Address] = (),
         ca_file: str | None = None,
-        find: Callable[[str], Awaitable[Sequence[Address]]] = find_nameservers,
+        find: Callable[[str], Awaitable[Sequence[Address]]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
     ) -> None:
@@ -105,10 +108,12 @@ class ReadinessCheck:
         return Readiness(True, pace.elapsed)
 
     async def _resolve(self, host: str, pace: _Pace) -> Sequence[str]:
-        addresses = self._nameservers or await pace.until_done(
-            Step.NAMESERVERS, lambda: self._find(host)
-        )
-        servers = Nameservers(addresses)
+        # Names under .localhost need no DNS, and then nobody pays for dnspython (`discovery`).
+        module = "asgi_quicktunnel.readiness.nameservers"
+        dns = await anyio.to_thread.run_sync(import_module, module)
+        find = self._find or dns.find_nameservers
+        addresses = self._nameservers or await pace.until_done(Step.NAMESERVERS, lambda: find(host))
+        servers: Nameservers = dns.Nameservers(addresses)
         await pace.sleep_until(FIRST_QUESTION)
         return await pace.until_done(Step.NAME, lambda: servers.addresses_of(host))
 

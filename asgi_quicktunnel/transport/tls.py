@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 import certifi
-from cryptography import x509
 
 from asgi_quicktunnel.errors import ConfigError
 
@@ -53,6 +52,8 @@ def _roots_in(ca_file: str) -> bytes:
         raise ConfigError(_unusable(ca_file, f"it can't be read ({reason})")) from exc
     if not pem:
         raise ConfigError(_unusable(ca_file, "there is no certificate in it"))
+    from cryptography import x509  # 8 MB, which the native engine does without
+
     try:
         x509.load_pem_x509_certificates(pem)
     except ValueError as exc:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import anyio
 import pytest
 
-from asgi_quicktunnel.discovery import dns_over_tls
 from asgi_quicktunnel.doctor import probes
 from asgi_quicktunnel.doctor.probes import (
     ask_edge,
@@ -20,6 +19,7 @@ from asgi_quicktunnel.emulator.connection import PROBE_SERVER_NAME
 from asgi_quicktunnel.emulator.faults import ProvisioningFault
 from asgi_quicktunnel.errors import DiscoveryError
 from asgi_quicktunnel.model import EdgeAddress
+from asgi_quicktunnel.srv import dns_over_tls
 from asgi_quicktunnel.transport.engines import choose_engine
 from asgi_quicktunnel.transport.tls import trust_roots
 
