@@ -122,6 +122,8 @@ class ControlSession:
         self.registration = Registration(connection_id=uuid4(), colo=self._owner.colo)
         self._rpc.accept(request.answer, self.registration)
         self._owner.serve(decision)
+        for registrant in decision.replaces:  # after it, so that the name is never unserved
+            registrant.replaced()
 
     def _unregister(self, request: UnregisterRequested) -> None:
         if self.is_unregistered:

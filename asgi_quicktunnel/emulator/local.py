@@ -63,6 +63,8 @@ class LocalEdge:
         publish_delay: seconds from a tunnel's first registration until its name exists there.
         engine: which QUIC engine serves, as `TunnelConfig.engine`; None asks the environment. The
             native one also serves connectors that offer post-quantum key shares alone.
+        withdraw_names: whether a tunnel is forgotten, name and all, once its last connection has
+            gone; it can't be registered again then.
 
     Attributes:
         tunnels: everything that was handed out, by name.
@@ -86,9 +88,12 @@ class LocalEdge:
         domain: str = DOMAIN,
         publish_delay: float = 0.0,
         engine: EngineName | None = None,
+        withdraw_names: bool = False,
     ) -> None:
         _check(edges=edges, fin=fin, max_in_flight=max_in_flight, host=host)
-        self.tunnels: Tunnels = Tunnels(changes := Changes(), domain=domain)
+        self.tunnels: Tunnels = Tunnels(
+            changes := Changes(), domain=domain, withdrawing=withdraw_names
+        )
         self.violations = Violations()
         self.faults = Faults()
         self._changes = changes

@@ -30,11 +30,16 @@ class Registrant(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A registration that holds."""
+    """A registration that holds.
+
+    Attributes:
+        replaces: connections that stood in its way; they end once it takes requests.
+    """
 
     registrant: Registrant
     request: RegisterRequested
     tunnel: Tunnel
+    replaces: tuple[Registrant, ...] = ()
 
 
 class Registrar:
@@ -69,12 +74,13 @@ class Registrar:
         if request.conn_index > MAX_CONN_INDEX:
             report(Rule.REGISTRATION, f"conn_index {request.conn_index}")
             return RegistrationFault("connection index out of range", should_retry=False)
-        for other in self._duplicates(registrant, request):
-            if not request.replace_existing:
-                return RegistrationFault(DUPLICATE, should_retry=False)
+        duplicates = self._duplicates(registrant, request)
+        if duplicates and not request.replace_existing:
+            return RegistrationFault(DUPLICATE, should_retry=False)
+        for other in duplicates:
             self.withdraw(other)
-            other.registrant.replaced()
-        admitted = Admitted(registrant, request, tunnel)
+        replaces = tuple(other.registrant for other in duplicates)
+        admitted = Admitted(registrant, request, tunnel, replaces)
         self._admitted.append(admitted)
         return admitted
 

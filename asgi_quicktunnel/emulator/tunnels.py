@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from uuid import UUID, uuid4
 
 from asgi_quicktunnel.emulator.base import Serving
@@ -19,6 +19,12 @@ __all__ = ["Tunnel", "Tunnels"]
 class Tunnel:
     """One quick tunnel.
 
+    Args:
+        credentials: what the connector was given.
+        name: the public host name, without scheme and port.
+        changes: told of its connections.
+        on_unserved: called when its last connection has gone.
+
     Attributes:
         credentials: what the connector was given.
         name: the public host name, without scheme and port.
@@ -26,7 +32,14 @@ class Tunnel:
         registered_at: when a connection was first registered, on `time.monotonic`, or None.
     """
 
-    def __init__(self, credentials: Credentials, name: str, changes: Changes) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        name: str,
+        changes: Changes,
+        *,
+        on_unserved: Callable[[Tunnel], None] | None = None,
+    ) -> None:
         self.credentials = credentials
         self.name = name
         self.in_flight = 0
@@ -34,6 +47,7 @@ class Tunnel:
         self._serving: list[Serving] = []
         self._turn = 0
         self._changes = changes
+        self._on_unserved = on_unserved
 
     @property
     def url(self) -> str:
@@ -56,6 +70,8 @@ class Tunnel:
         """Send it no more; harmless when repeated."""
         if connection in self._serving:
             self._serving.remove(connection)
+            if not self._serving and self._on_unserved is not None:
+                self._on_unserved(self)
             self._changes.notify()
 
     def choose(self) -> Serving | None:
@@ -67,7 +83,14 @@ class Tunnel:
 
 
 class Tunnels(Mapping[str, Tunnel]):
-    """Every tunnel by its name, oldest first; the names stand under `domain`."""
+    """Every tunnel by its name, oldest first; the names stand under `domain`.
+
+    Args:
+        changes: told of what happens to them.
+        rng: chooses names.
+        domain: what the names stand under.
+        withdrawing: forget a tunnel whose last connection has gone.
+    """
 
     def __init__(
         self,
@@ -75,12 +98,14 @@ class Tunnels(Mapping[str, Tunnel]):
         rng: random.Random | None = None,
         *,
         domain: str = DOMAIN,
+        withdrawing: bool = False,
     ) -> None:
         self._domain = domain
         self._by_name: dict[str, Tunnel] = {}
         self._by_id: dict[UUID, Tunnel] = {}
         self._rng = rng or secrets.SystemRandom()
         self._changes = changes
+        self._withdrawing = withdrawing
 
     def create(self, *, scheme: str, port: int) -> Tunnel:
         """Hand out a new tunnel; its URL has this scheme and port."""
@@ -91,7 +116,8 @@ class Tunnels(Mapping[str, Tunnel]):
             secret=secrets.token_bytes(SECRET_BYTES),
             hostname=f"{scheme}://{name}:{port}",
         )
-        tunnel = Tunnel(credentials, name, self._changes)
+        on_unserved = self._forget if self._withdrawing else None
+        tunnel = Tunnel(credentials, name, self._changes, on_unserved=on_unserved)
         self._by_name[name] = self._by_id[credentials.tunnel_id] = tunnel
         self._changes.notify()
         return tunnel
@@ -99,6 +125,10 @@ class Tunnels(Mapping[str, Tunnel]):
     def by_id(self, tunnel_id: UUID) -> Tunnel | None:
         """The tunnel with this id, or None."""
         return self._by_id.get(tunnel_id)
+
+    def _forget(self, tunnel: Tunnel) -> None:
+        self._by_name.pop(tunnel.name, None)
+        self._by_id.pop(tunnel.credentials.tunnel_id, None)
 
     @property
     def latest(self) -> Tunnel | None:

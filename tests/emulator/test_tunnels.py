@@ -74,3 +74,31 @@ async def test_waiting_for_changes(tunnels, changes):
                 assert tasks.cancel_scope.cancel_called is False
                 tunnel.register(connection)
         await changes.wait_for(lambda: True)
+
+
+class Connection:
+    """Only its identity matters here."""
+
+
+def test_a_withdrawing_edge_forgets_a_tunnel_without_connections(changes):
+    """With the last connection its name and its id are gone, and not before."""
+    tunnels = Tunnels(changes, random.Random(1), withdrawing=True)
+    tunnel = tunnels.create(scheme="http", port=80)
+    first, second = Connection(), Connection()
+    tunnel.register(first)
+    tunnel.register(second)
+    tunnel.withdraw(first)
+    tunnel.withdraw(first)
+    assert tunnels.by_id(tunnel.credentials.tunnel_id) is tunnel
+    tunnel.withdraw(second)
+    assert tunnels.by_id(tunnel.credentials.tunnel_id) is None
+    assert list(tunnels) == []
+
+
+def test_other_edges_keep_it(tunnels):
+    """Without that option a tunnel stays, whoever serves it."""
+    tunnel = tunnels.create(scheme="http", port=80)
+    connection = Connection()
+    tunnel.register(connection)
+    tunnel.withdraw(connection)
+    assert tunnels.by_id(tunnel.credentials.tunnel_id) is tunnel
