@@ -15,11 +15,11 @@ ROOT = Path(asgi_quicktunnel.__file__).parent
 # Upwards only: a module imports from the rows above its own; those in one row do not know each
 # other. A folder is one entry, and its modules may import each other.
 ROWS = (
-    ("errors",),
+    ("errors", "supervision", "private_directory"),
     ("model", "origin_address"),
     ("config", "events"),
     ("protocol", "srv"),
-    ("transport", "discovery", "provisioning"),
+    ("transport", "discovery", "provisioning", "urlcache"),
     ("control", "origin", "reconnect", "addresses", "readiness"),
     ("connection", "emulator", "guard", "statistics", "status"),
     ("supervisor", "announcement"),
