@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from asgi_quicktunnel.errors import DiscoveryError
 from asgi_quicktunnel.model import EdgeAddress
@@ -28,11 +28,22 @@ class AddressBook:
             index: address for index, address in self._held.items() if address in self._known
         }
 
-    def take(self, conn_index: int) -> EdgeAddress:
+    def take(
+        self,
+        conn_index: int,
+        *,
+        preferred: EdgeAddress | None = None,
+        elsewhere: Collection[EdgeAddress] = (),
+    ) -> EdgeAddress:
         """The address for this connection: the one it holds, or a free one.
 
         A free one comes from the region with fewer connections, and is not the one it just left
         unless there is no other.
+
+        Args:
+            conn_index: 0..3; connections that know nothing of each other begin at different ones.
+            preferred: the one to take if it is free and was not just left.
+            elsewhere: addresses that other processes use.
 
         Raises:
             DiscoveryError: every address is in use by another connection, or none is known.
@@ -40,7 +51,7 @@ class AddressBook:
         held = self._held.get(conn_index)
         if held is not None:
             return held
-        in_use = set(self._held.values())
+        in_use = {*self._held.values(), *elsewhere}
         free = [address for address in self._known if address not in in_use]
         if not free:
             raise DiscoveryError(
@@ -49,7 +60,13 @@ class AddressBook:
             )
         left = self._left.get(conn_index)
         candidates = [address for address in free if address != left] or free
-        address = min(candidates, key=lambda each: _count(in_use, each.region))
+        if not self._held and left is None:  # others may be choosing at this moment too
+            first = conn_index % len(candidates)
+            candidates = candidates[first:] + candidates[:first]
+        if preferred in candidates and preferred != left:
+            address = preferred
+        else:
+            address = min(candidates, key=lambda each: _count(in_use, each.region))
         self._held[conn_index] = address
         return address
 

@@ -96,6 +96,9 @@ class RenewalPolicy:
     for every index, for 60 s, on a tunnel that was registered before; and at most one new tunnel in
     5 minutes, then in 10, 20 and so on.
 
+    A tunnel that an earlier process had is on trial until it is registered: refused three times
+    over 6 s, for whatever reason, it is given up.
+
     Args:
         unauthorized_for: seconds that nothing but "Unauthorized" must have come.
     """
@@ -103,17 +106,27 @@ class RenewalPolicy:
     def __init__(self, *, unauthorized_for: float = 60.0) -> None:
         self._unauthorized_for = unauthorized_for
         self._refused_since: dict[int, float] = {}
+        self._on_trial = False
+        self._refusals: dict[int, list[float]] = {}  # on trial: when
         self._was_registered = False
         self._not_before = float("-inf")
         self._pause = _FIRST_RENEWAL_PAUSE
 
+    def on_reused(self) -> None:
+        """The tunnel is one that an earlier process had; the edge may have forgotten it."""
+        self._on_trial = True
+        self._refusals.clear()
+
     def on_registered(self, conn_index: int) -> None:
         """The edge knows the tunnel."""
         self._was_registered = True
+        self._on_trial = False
         self._refused_since.clear()
 
     def on_lost(self, conn_index: int, cause: QuickTunnelError, *, now: float) -> None:
         """Hear of a failure of one index."""
+        if self._on_trial and _is_refusal(cause):
+            self._refusals.setdefault(conn_index, []).append(now)
         if isinstance(cause, RegistrationError) and cause.unauthorized:
             self._refused_since.setdefault(conn_index, now)
         else:
@@ -126,6 +139,11 @@ class RenewalPolicy:
             indexes: the connections that are being kept.
             now: seconds on any clock that only goes forward.
         """
+        if self._on_trial:
+            return any(
+                len(times) >= _TRIAL_REFUSALS and now - times[0] >= _TRIAL_TIME
+                for times in self._refusals.values()
+            )
         return (
             self._was_registered
             and bool(indexes)
@@ -136,14 +154,27 @@ class RenewalPolicy:
             and now >= self._not_before
         )
 
+    def retry(self, cause: QuickTunnelError) -> Retry | None:
+        """The next try of a tunnel on trial; None when it is not for this policy to say."""
+        if self._on_trial and _is_refusal(cause):
+            return Retry(after=_TRIAL_TIME / (_TRIAL_REFUSALS - 1), rotate=False)
+        return None
+
     def on_renewed(self, *, now: float) -> None:
         """A new tunnel was provisioned."""
+        self._on_trial = False
         self._refused_since.clear()
         self._was_registered = False
         self._not_before = now + self._pause
         self._pause *= 2
 
 
+def _is_refusal(cause: QuickTunnelError) -> bool:
+    return isinstance(cause, RegistrationError) and not isinstance(cause, DuplicateConnection)
+
+
+_TRIAL_REFUSALS = 3
+_TRIAL_TIME = 6.0  # s
 _FIRST_WAIT = 1.0  # s; the upper bound of the first wait, doubled for each further one
 _LONGEST_WAIT = 30.0  # s
 _PARKED_WAIT = 300.0  # s

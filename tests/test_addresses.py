@@ -80,3 +80,30 @@ def test_no_two_connections_share_an_address(steps):
         getattr(addresses, step)(index)
         held = list(addresses._held.values())
         assert len(held) == len(set(held))
+
+
+def test_processes_that_know_nothing_of_each_other_begin_apart():
+    """Four workers with one index each, all at the same moment, take four addresses."""
+    taken = {book().take(index) for index in range(4)}
+    assert len(taken) == 4
+
+
+def test_addresses_of_other_processes_are_left_alone():
+    """And count for their regions."""
+    addresses = book()
+    taken = addresses.take(2, elsewhere=ADDRESSES[:2] + ADDRESSES[3:4])
+    assert taken in (ADDRESSES[2], ADDRESSES[4])
+    with pytest.raises(DiscoveryError, match="6 known, 6 in use"):
+        book().take(0, elsewhere=ADDRESSES)
+
+
+def test_the_preferred_address_is_taken_until_it_fails():
+    """Where an earlier process was registered; not if somebody else is there now."""
+    addresses = book()
+    assert addresses.take(0, preferred=ADDRESSES[5]) == ADDRESSES[5]
+    addresses.rotate(0)
+    assert addresses.take(0, preferred=ADDRESSES[5]) != ADDRESSES[5]
+    other = book().take(0, preferred=ADDRESSES[5], elsewhere=[ADDRESSES[5]])
+    assert other != ADDRESSES[5]
+    gone = EdgeAddress("192.0.2.99", 7844)
+    assert book().take(0, preferred=gone) in ADDRESSES

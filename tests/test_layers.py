@@ -20,8 +20,8 @@ ROWS = (
     ("config", "events"),
     ("protocol", "srv"),
     ("transport", "discovery", "provisioning", "urlcache"),
-    ("control", "origin", "reconnect", "addresses", "readiness"),
-    ("connection", "emulator", "guard", "statistics", "status"),
+    ("control", "origin", "reconnect", "addresses", "readiness", "indexes"),
+    ("connection", "emulator", "guard", "statistics", "status", "claims"),
     ("supervisor", "announcement"),
     ("tunnel", "publication", "signals"),
     ("lifespan", "diagnostics"),
@@ -33,7 +33,7 @@ ROWS = (
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 
 # Of the transport these see the interface alone; whatever carries it is not their business.
-ONLY_TRANSPORT_BASE = {"control", "origin", "reconnect", "addresses", "readiness"}
+ONLY_TRANSPORT_BASE = {"control", "origin", "reconnect", "addresses", "readiness", "indexes"}
 
 # Where these libraries may be known; elsewhere they are somebody's interface.
 LIBRARIES = {

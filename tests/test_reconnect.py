@@ -169,3 +169,50 @@ def test_renewals_become_rarer():
         refused(policy, {0}, at=now + 60)
         assert not policy.is_due({0}, now=now + 60 + pause - 1)
         now += 60 + pause
+
+
+REFUSED = RegistrationError("no", retryable=False)
+
+
+def on_trial():
+    policy = RenewalPolicy()
+    policy.on_reused()
+    return policy
+
+
+def test_a_reused_tunnel_that_is_refused_three_times_over_six_seconds_is_given_up():
+    """For whatever reason; the tries are 3 s apart."""
+    policy = on_trial()
+    now = 100.0
+    due = []
+    for _ in range(3):
+        policy.on_lost(0, REFUSED, now=now)
+        due.append(policy.is_due({0, 1}, now=now))
+        retry = policy.retry(REFUSED)
+        assert not retry.rotate
+        now += retry.after
+    assert due == [False, False, True]
+    assert now == 100.0 + 3 * 3.0
+
+
+@pytest.mark.parametrize(
+    "cause", [DialError("no", address="a"), ConnectionLost("gone"), DuplicateConnection("twice")]
+)
+def test_what_is_no_refusal_says_nothing_about_a_reused_tunnel(cause):
+    """A network that fails, or a duplicate, is for the ordinary policy."""
+    policy = on_trial()
+    for second in range(20):
+        policy.on_lost(0, cause, now=second)
+    assert not policy.is_due({0}, now=20.0)
+    assert policy.retry(cause) is None
+
+
+def test_the_trial_ends_with_a_registration_or_a_new_tunnel():
+    """Then the ordinary rules hold."""
+    for end in (lambda policy: policy.on_registered(1), lambda policy: policy.on_renewed(now=0.0)):
+        policy = on_trial()
+        end(policy)
+        for second in range(20):
+            policy.on_lost(0, REFUSED, now=second)
+        assert policy.retry(REFUSED) is None
+        assert not policy.is_due({0}, now=20.0)
