@@ -89,6 +89,8 @@ class TunnelConfig:
         on_url: called with the public URL, on the event loop, each time one begins to work; sync or
             async. What it raises is logged.
         url_file: path of a file that holds the URL while it works [QUICKTUNNEL_URL_FILE].
+        reuse_url: whether a server's reloader and its workers keep one URL, as long as the process
+            that starts them runs [QUICKTUNNEL_REUSE_URL].
         websocket_ping_interval: seconds between the pings on a WebSocket, None sends none
             [QUICKTUNNEL_WEBSOCKET_PING_INTERVAL; empty for None].
         websocket_ping_timeout: seconds of silence after a ping until the visitor counts as gone,
@@ -126,6 +128,7 @@ class TunnelConfig:
     diagnostics_path: str | None = "/_quicktunnel"
     on_url: OnUrl | None = None
     url_file: str | None = None
+    reuse_url: bool = True
     websocket_ping_interval: float | None = 20.0
     websocket_ping_timeout: float | None = 20.0
     websocket_max_message_size: int = 16 << 20
@@ -446,6 +449,7 @@ _TAKES: dict[str, _Takes] = {
     "diagnostics_path": _Takes(_or_none(_is_plain_path), 'a path such as "/_quicktunnel", or None'),
     "on_url": _Takes(_or_none(callable), "a function that takes the URL"),
     "url_file": _Takes(_or_none(_is_file_to_be), "a path in a folder that exists"),
+    "reuse_url": _Takes(_is_boolean, "True or False"),
     "websocket_ping_interval": _seconds_from(0.1, or_none=True),
     "websocket_ping_timeout": _seconds_from(0.1, or_none=True),
     "websocket_max_message_size": _Takes(
@@ -479,6 +483,7 @@ _ENVIRONMENT: dict[str, Callable[[str], Any]] = {
     "grace_period": float,
     "diagnostics_path": _optional,
     "url_file": _optional,
+    "reuse_url": _boolean,
     "websocket_ping_interval": _optional_number,
     "websocket_ping_timeout": _optional_number,
     "websocket_max_message_size": int,

@@ -172,13 +172,22 @@ class HaConnection:
             await self._control.aclose()
         if self._transport is not None:
             await self._transport.aclose()
-        unfinished = tuple(self._requests)
-        for task in unfinished:
-            task.cancel()
-        if unfinished:
-            await asyncio.wait(unfinished)
-            self._requests.difference_update(unfinished)  # those that never began are still there
-        return len(unfinished)
+        return await self._cut_off()
+
+    async def leave(self) -> int:
+        """Cut off what is still being answered and fall silent; the registration is left behind.
+
+        The edge keeps it until the connection is idle for 5 s, or another one replaces it.
+
+        Returns:
+            How many requests were cut off.
+        """
+        unfinished = await self._cut_off()  # while the visitors can still be told
+        if self._transport is not None:
+            await self._transport.leave()
+        if self._control is not None:
+            await self._control.aclose()  # the stream is gone: nothing is said
+        return unfinished
 
     async def abandon(self) -> None:
         """Free the socket of a connection that ended; what it served sees the disconnect."""
@@ -197,6 +206,15 @@ class HaConnection:
     def statistics(self) -> TransportStatistics | None:
         """A snapshot, or None before the dial succeeded."""
         return self._transport.statistics() if self._transport is not None else None
+
+    async def _cut_off(self) -> int:
+        unfinished = tuple(self._requests)
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished)
+            self._requests.difference_update(unfinished)  # those that never began are still there
+        return len(unfinished)
 
     async def _answer(self, stream: RequestStream, facts: ConnectionFacts) -> None:
         """The whole task of one request: a callback at its end would cost a turn of the loop."""

@@ -75,10 +75,12 @@ class TunnelReady:
 
     Attributes:
         doubt: why that could not be proved from here, or None when a request came back.
+        leads: whether this process announces it; False in a worker that learnt it from another.
     """
 
     url: str
     doubt: str | None = None
+    leads: bool = True
 
 
 @dataclass(frozen=True, slots=True)

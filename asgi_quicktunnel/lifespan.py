@@ -252,7 +252,8 @@ class TunnelRun:
         if isinstance(event, TunnelReady) and event.url != self._url:
             self._url = event.url
             self.publish()
-            _announce(event.url)
+            if event.leads:
+                _announce(event.url)
 
     async def _close_tunnel(self) -> None:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import os
+import sys
 import types
 from typing import Any
 
@@ -17,6 +18,7 @@ from asgi_quicktunnel.diagnostics import Diagnostics
 from asgi_quicktunnel.lifespan import LifespanRelay
 from asgi_quicktunnel.origin.base import from_tunnel
 from asgi_quicktunnel.publication import Publication
+from asgi_quicktunnel.supervision import is_supervised, name_application
 
 __all__ = ["QuickTunnelASGI"]
 
@@ -50,6 +52,7 @@ class QuickTunnelASGI:
     # Mangled, so that no name of an app can meet them.
     __slots__ = (
         "__app",
+        "__application",
         "__config",
         "__diagnostics",
         "__enabled",
@@ -60,6 +63,7 @@ class QuickTunnelASGI:
 
     def __init__(self, app: ASGIApp, config: TunnelConfig | None = None, **options: Any) -> None:
         self.__app = app
+        self.__application = name_application(sys._getframe(1).f_globals.get("__name__", ""))
         self.__config = TunnelConfig.resolve(config, options, os.environ)
         self.__enabled = self.__config.is_enabled(os.environ)
         self.__publication = Publication()
@@ -102,8 +106,17 @@ class QuickTunnelASGI:
             # Here and not above: the QUIC engine is not imported where no tunnel is wanted.
             from asgi_quicktunnel.tunnel import QuickTunnel
 
-            tunnel = QuickTunnel(entry, self.__config, state=publication.state)
-            relay = LifespanRelay(self.__app, tunnel, publication, self.__config)
+            tunnel = QuickTunnel(
+                entry, self.__config, state=publication.state, application=self.__application
+            )
+            relay = LifespanRelay(
+                self.__app,
+                tunnel,
+                publication,
+                self.__config,
+                # Who starts this process has bound the port for it, and will start it again.
+                start_delay=0.0 if is_supervised() else None,
+            )
             await relay.run(scope, receive, send)
         finally:
             publication.close()

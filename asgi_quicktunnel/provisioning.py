@@ -56,6 +56,12 @@ async def request_tunnel(
     Source: protocol.md §1.
     """
     service = _Service.at(service_url)
+    if service.url.host.endswith("trycloudflare.com"):
+        logger.info(
+            "asking %s for a quick tunnel; not affiliated with Cloudflare, quick tunnels are "
+            "subject to its terms and meant for testing",
+            service.url.host,
+        )
     async with await _client(service, user_agent, timeout, ca_file) as client:
         for number, delay in enumerate(RETRY_DELAYS, start=1):
             try:

@@ -17,6 +17,7 @@ __all__ = [
     "is_reloaded",
     "is_reloading",
     "is_supervised",
+    "name_application",
     "server_config",
     "start_of",
     "supervisor_pid",
@@ -155,6 +156,14 @@ class ApplicationNames:
         position = self._counts.get(module, 0)
         self._counts[module] = position + 1
         return f"{module}#{position}" if position else module
+
+
+_names = ApplicationNames()
+
+
+def name_application(module: str) -> str:
+    """A name for an application of this process; see `ApplicationNames`."""
+    return _names.next_in(module)
 
 
 _GONE = ("Z", "X")  # proc(5) and ps(1): ended, and not yet or just now waited for

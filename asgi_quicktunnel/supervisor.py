@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from asgi_quicktunnel.addresses import AddressBook
 from asgi_quicktunnel.connection import ConnectionPlan, HaConnection
@@ -19,6 +19,7 @@ from asgi_quicktunnel.events import (
     Registered,
 )
 from asgi_quicktunnel.guard import Guard, shared_guard
+from asgi_quicktunnel.indexes import Indexes, OwnIndexes
 from asgi_quicktunnel.model import EdgeAddress
 from asgi_quicktunnel.reconnect import ReconnectPolicy, RenewalPolicy
 from asgi_quicktunnel.statistics import Transferred
@@ -27,23 +28,24 @@ __all__ = ["Supervisor", "TunnelUnknownError"]
 
 logger = logging.getLogger(__name__)
 
+_Keeper = asyncio.Task[QuickTunnelError | None]  # None: told to stop, else why it gave up
 Discover = Callable[[], Awaitable[Sequence[EdgeAddress]]]
 
 
 class TunnelUnknownError(RegistrationError):
-    """The edge has not known this tunnel for a minute, at any connection: a new one is needed."""
+    """The edge does not know this tunnel, or another process has a new one: go on with that."""
 
 
 class Supervisor:
     """Dials, registers and serves each HA connection, again and again until told to stop.
 
-    Index 0 goes first; the others follow at 1 s spacing once it is registered (protocol.md §9.3).
+    Which connections those are may change while it runs (`indexes`).
 
     Args:
         plan: what every connection has in common.
         discover: gives the edge addresses, best first.
         emit: hears of registrations and losses.
-        count: how many connections to keep, 1..4.
+        indexes: which connections to keep; None: index 0.
         max_attempts: failures in a row after which one is given up; None: never.
         renewal: decides when the tunnel itself is given up; outlives the supervisor.
         rng: the source of the jitter in waits.
@@ -56,16 +58,16 @@ class Supervisor:
         discover: Discover,
         emit: Emit,
         *,
-        count: int = 1,
+        indexes: Indexes | None = None,
         max_attempts: int | None = None,
         renewal: RenewalPolicy | None = None,
         rng: random.Random | None = None,
         guard: Guard | None = None,
     ) -> None:
-        self.count = count
         self._plan = plan
         self._discover = discover
         self._emit = emit
+        self._indexes = indexes or OwnIndexes(1)
         self._max_attempts = max_attempts
         self._renewal = renewal or RenewalPolicy()
         self._rng = rng or random.Random()  # noqa: S311  # spreads load, guards nothing
@@ -74,8 +76,10 @@ class Supervisor:
         self._discovered: tuple[EdgeAddress, ...] = ()
         self._connections: dict[int, HaConnection] = {}
         self._abandoned: set[HaConnection] = set()
+        self._retiring: set[HaConnection] = set()
+        self._retirements: set[asyncio.Task[None]] = set()
         self._kept: set[int] = set()
-        self._first_registered = asyncio.Event()
+        self._settled_at: float | None = None  # when a connection was first registered
         self._transferred = Transferred()
         self._draining = False
 
@@ -95,21 +99,27 @@ class Supervisor:
             TunnelUnknownError: the edge does not know the tunnel any more.
             QuickTunnelError: every connection was given up; the last cause.
         """
-        self._kept = set(range(self.count))
-        keepers = [asyncio.create_task(self._keep(0))]
-        keepers += [asyncio.create_task(self._follow(index)) for index in range(1, self.count)]
+        keepers: dict[int, _Keeper] = {}
         try:
-            await self._wait(keepers)
+            while not self._draining:
+                self._move(keepers)
+                await _first_of(keepers.values(), timeout=self._indexes.interval)
+                self._reap(keepers)
+            await asyncio.gather(*keepers.values())
         finally:
-            for keeper in keepers:
+            for keeper in keepers.values():
                 keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
+            await asyncio.gather(*keepers.values(), return_exceptions=True)
+            for index in keepers:
+                self._indexes.release(index)
 
-    async def drain(self, grace_period: float) -> int:
+    async def drain(self, grace_period: float, *, hand_over: bool = False) -> int:
         """Take no new requests, end what is endless, let the rest in flight finish, close.
 
         Args:
             grace_period: seconds that requests in flight may take; 0 closes at once.
+            hand_over: neither unregister nor close, so that the name is never without a connection
+                until another process replaces ours; requests that come meanwhile are served.
 
         Returns:
             How many requests were cut off.
@@ -122,33 +132,69 @@ class Supervisor:
             if grace_period > 0:
                 self._emit(Draining(sum(each.requests for each in connections), grace_period))
                 async with asyncio.timeout(grace_period):
-                    await asyncio.gather(
-                        *(
-                            connection.unregister(timeout=_UNREGISTER_TIMEOUT)
-                            for connection in connections
-                        )
-                    )
+                    if not hand_over:
+                        await asyncio.gather(*map(self._unregister, connections))
                     await self._plan.origin.drain()
-                    await asyncio.gather(*(connection.wait_idle() for connection in connections))
+                    await asyncio.gather(
+                        *(each.wait_idle() for each in (*connections, *self._retiring))
+                    )
         except TimeoutError:
             logger.info("the grace period of %g s is over", grace_period)
         finally:
-            unfinished = await self._close_all()
+            unfinished = await self._close_all(in_silence=hand_over)
             self._emit(Drained(unfinished))
         return unfinished
 
-    async def _wait(self, keepers: Sequence[asyncio.Task[QuickTunnelError | None]]) -> None:
-        """Until every keeper ended; one that gave up leaves the others alone."""
-        cause: QuickTunnelError | None = None
-        for ended in asyncio.as_completed(keepers):
-            cause = await ended or cause
-            if not self._kept and cause is not None and not self._draining:
+    def _move(self, keepers: dict[int, _Keeper]) -> None:
+        """Begin to keep the indexes that are ours now, and give back those that are not."""
+        loop = asyncio.get_running_loop()
+        settled = None if self._settled_at is None else loop.time() - self._settled_at
+        move = self._indexes.move(settled)
+        for index in move.claim:
+            self._kept.add(index)
+            keepers[index] = loop.create_task(self._keep(index))
+        for index in move.give_back:
+            self._kept.discard(index)
+            retirement = loop.create_task(self._retire(index, keepers.pop(index)))
+            self._retirements.add(retirement)
+            retirement.add_done_callback(self._retirements.discard)
+
+    def _reap(self, keepers: dict[int, _Keeper]) -> None:
+        """Look after those that ended; one that gave up leaves the others alone."""
+        for index, keeper in tuple(keepers.items()):
+            if not keeper.done():
+                continue
+            cause = keeper.result()
+            del keepers[index]
+            if cause is None:
+                continue
+            self._indexes.release(index, for_good=True)
+            if not self._kept and not self._indexes.is_shared:
                 raise cause
 
-    async def _follow(self, conn_index: int) -> QuickTunnelError | None:
-        await self._first_registered.wait()
-        await asyncio.sleep(_SPACING * conn_index)
-        return await self._keep(conn_index)
+    async def _retire(self, conn_index: int, keeper: _Keeper) -> None:
+        """Let another process have an index; what our connection is answering finishes."""
+        connection = self._connections.pop(conn_index, None)
+        if connection is None or connection.registration is None:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            if connection is not None:
+                await connection.aclose()
+            self._indexes.release(conn_index)
+            return
+        self._retiring.add(connection)
+        await self._unregister(connection)
+        await connection.wait_idle()
+        if connection in self._retiring:
+            self._retiring.discard(connection)
+            self._transferred = self._transferred.plus(connection.statistics())
+            self._unguard(connection)
+            await connection.aclose()
+
+    async def _unregister(self, connection: HaConnection) -> None:
+        await connection.unregister(timeout=_UNREGISTER_TIMEOUT)
+        self._indexes.record(connection.conn_index, connection.address, registered=False)
+        self._indexes.release(connection.conn_index)
 
     async def _keep(self, conn_index: int) -> QuickTunnelError | None:
         """Keep one connection; None once draining, or why it was given up."""
@@ -158,10 +204,7 @@ class Supervisor:
             connection: HaConnection | None = None
             try:
                 await self._look_up()
-                address = self._addresses.take(conn_index)
-                connection = HaConnection(
-                    self._plan, conn_index, address, local_port=local_port, emit=self._emit
-                )
+                connection = self._connection(conn_index, local_port)
                 await self._register(connection, policy, replace_existing=held_before)
                 held_before = True
                 await self._serve(connection)
@@ -173,7 +216,7 @@ class Supervisor:
                 cause = TransportError(f"an unexpected failure: {exc!r}")
             else:
                 return None
-            if self._draining:
+            if self._draining or connection in self._retiring:
                 return None
             if connection is not None:
                 local_port = connection.local_port or local_port
@@ -194,6 +237,14 @@ class Supervisor:
             self._discovered = addresses
             self._emit(Discovered(addresses, clock() - began))
 
+    def _connection(self, conn_index: int, local_port: int) -> HaConnection:
+        address = self._addresses.take(
+            conn_index,
+            preferred=self._indexes.previous(conn_index),
+            elsewhere=self._indexes.elsewhere,
+        )
+        return HaConnection(self._plan, conn_index, address, local_port=local_port, emit=self._emit)
+
     def _decide(
         self,
         conn_index: int,
@@ -207,12 +258,12 @@ class Supervisor:
         self._emit(ConnectionLost(conn_index, lost_at, cause))
         now = asyncio.get_running_loop().time()
         self._renewal.on_lost(conn_index, cause, now=now)
-        if self._renewal.is_due(self._kept, now=now):
+        if self._renewal.is_due(self._kept, now=now) and not self._indexes.others_registered():
             raise TunnelUnknownError(f"the edge does not know the tunnel any more: {cause}")
         if (
             conn_index
             and not held_before
-            and self.connections
+            and (self.connections or self._indexes.others_registered())
             and (policy.retries + 1 == _TRIES_BEFORE_PARKING)
         ):
             policy.park()
@@ -224,10 +275,9 @@ class Supervisor:
                 cause,
             )
         retry = policy.on_lost(cause)
+        retry = self._renewal.retry(cause) or retry
         if retry is None:
             self._kept.discard(conn_index)
-            if not self._first_registered.is_set():
-                self._kept.clear()  # the others wait for a registration that won't come
             self._addresses.release(conn_index)
             logger.warning("connection %d was given up: %s", conn_index, cause)
             return None
@@ -247,16 +297,20 @@ class Supervisor:
     ) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
-        index = connection.conn_index
+        index, address = connection.conn_index, connection.address
         self._connections[index] = connection
+        was_held = self._indexes.previous(index) is not None
+        self._indexes.record(index, address, registered=was_held)
         registration = await connection.open(
-            replace_existing=replace_existing, previous_attempts=policy.retries
+            replace_existing=replace_existing or was_held, previous_attempts=policy.retries
         )
+        self._indexes.record(index, address, registered=True)
         self._guard.watch(connection.stalled)
         policy.on_registered()
         self._renewal.on_registered(index)
-        self._emit(Registered(index, connection.address, registration, clock() - began))
-        self._first_registered.set()
+        self._emit(Registered(index, address, registration, clock() - began))
+        if self._settled_at is None:
+            self._settled_at = clock()
 
     async def _serve(self, connection: HaConnection) -> None:
         registration = connection.registration
@@ -272,12 +326,14 @@ class Supervisor:
     def transferred(self) -> Transferred:
         """What all connections together have carried, the lost ones included."""
         total = self._transferred
-        for connection in self._connections.values():
+        for connection in (*self._connections.values(), *self._retiring):
             total = total.plus(connection.statistics())
         return total
 
     async def _abandon(self, connection: HaConnection) -> None:
         self._connections.pop(connection.conn_index, None)
+        if connection.registration is not None:
+            self._indexes.record(connection.conn_index, connection.address, registered=False)
         self._transferred = self._transferred.plus(connection.statistics())
         self._unguard(connection)
         await connection.abandon()
@@ -285,20 +341,32 @@ class Supervisor:
         if connection.requests:  # an app may go on after its visitor left
             self._abandoned.add(connection)
 
-    async def _close_all(self) -> int:
-        closing = [*self._connections.values(), *self._abandoned]
+    async def _close_all(self, *, in_silence: bool) -> int:
         self._transferred = self.transferred()
+        for retirement in self._retirements:
+            retirement.cancel()
+        current = tuple(self._connections.values())
+        others = (*self._retiring, *self._abandoned)
         self._connections.clear()
+        self._retiring.clear()
         self._abandoned.clear()
-        for connection in closing:
+        for connection in (*current, *others):
             self._unguard(connection)
-        return sum(await asyncio.gather(*(connection.aclose() for connection in closing)))
+        ending = [each.leave() if in_silence else each.aclose() for each in current]
+        return sum(await asyncio.gather(*ending, *(each.aclose() for each in others)))
 
     def _unguard(self, connection: HaConnection) -> None:
         if connection.registration is not None:
             self._guard.unwatch(connection.stalled)
 
 
-_SPACING = 1.0  # s; protocol.md §9.3
+async def _first_of(tasks: Collection[_Keeper], *, timeout: float) -> None:
+    """Until one has ended, or `timeout` seconds have passed."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    else:
+        await asyncio.sleep(timeout)
+
+
 _TRIES_BEFORE_PARKING = 3
 _UNREGISTER_TIMEOUT = 5.0  # s; protocol.md §9.1, rpc-timeout

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import os
-import platform
 import sys
 import time
-import uuid
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from contextlib import AsyncExitStack
-from dataclasses import fields
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from uuid import uuid4
 
 from starlette.types import ASGIApp
 
-from asgi_quicktunnel.announcement import Announcement
-from asgi_quicktunnel.config import LOCAL_EDGE, PACKAGE_VERSION, TunnelConfig
-from asgi_quicktunnel.connection import ConnectionPlan
+from asgi_quicktunnel.config import LOCAL_EDGE, TunnelConfig
 from asgi_quicktunnel.discovery import EdgeDiscovery
 from asgi_quicktunnel.errors import QuickTunnelError, RegistrationError
 from asgi_quicktunnel.events import (
@@ -35,20 +28,18 @@ from asgi_quicktunnel.events import (
     TunnelReady,
     TunnelState,
 )
+from asgi_quicktunnel.herald import Herald
+from asgi_quicktunnel.membership import Held, Membership, Solo, join
 from asgi_quicktunnel.model import Credentials
 from asgi_quicktunnel.origin.choice import make_origin
 from asgi_quicktunnel.origin.tcp import TcpOrigin
-from asgi_quicktunnel.protocol.readiness import new_nonce
-from asgi_quicktunnel.protocol.registration import DEFAULT_FEATURES, ClientIdentity
+from asgi_quicktunnel.plan import connection_plan, own_options
 from asgi_quicktunnel.provisioning import request_tunnel
-from asgi_quicktunnel.readiness import ReadinessCheck
 from asgi_quicktunnel.reconnect import RenewalPolicy
 from asgi_quicktunnel.statistics import ConnectionStatistics, Transferred, TunnelStatistics
 from asgi_quicktunnel.status import TunnelStatus
+from asgi_quicktunnel.supervision import is_reloaded, name_application
 from asgi_quicktunnel.supervisor import Supervisor, TunnelUnknownError
-from asgi_quicktunnel.transport.engine import ClientSettings
-from asgi_quicktunnel.transport.engines import choose_engine
-from asgi_quicktunnel.transport.tls import QUIC_SERVER_NAME, trust_roots
 
 __all__ = ["QuickTunnel"]
 
@@ -65,6 +56,9 @@ class QuickTunnel:
         origin: the ASGI 3 app that answers, or where a server does, as in `TunnelConfig.origin`.
         config: options as one object.
         state: what each request finds in `scope["state"]`, usually the lifespan's.
+        application: tells apart the applications of one server that have a tunnel each; the same
+            name in the next process, or in other workers, means the same URL (`reuse_url`). None
+            names it by `origin`, or by the module that makes this object, and its position there.
         options: any option of `TunnelConfig`.
 
     Raises:
@@ -77,6 +71,7 @@ class QuickTunnel:
         config: TunnelConfig | None = None,
         *,
         state: MutableMapping[str, Any] | None = None,
+        application: str | None = None,
         **options: Any,
     ) -> None:
         app: ASGIApp | None = None
@@ -86,9 +81,14 @@ class QuickTunnel:
             app = origin
         self.config = TunnelConfig.resolve(config, options, os.environ)
         self._origin = make_origin(app, self.config, emit=self._on_event, state=state)
+        self._application = application or name_application(
+            origin if isinstance(origin, str) else sys._getframe(1).f_globals.get("__name__", "")
+        )
         self._listeners: list[Emit] = []
         self._status = TunnelStatus(now=time.time())
-        self._credentials: Credentials | None = None
+        self._join = join
+        self._membership: Membership = Solo()
+        self._connector_id = uuid4()
         self._url: str | None = None
         self._supervisor: Supervisor | None = None
         self._renewal = RenewalPolicy()
@@ -96,9 +96,7 @@ class QuickTunnel:
         self._runner: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self._last_cause: QuickTunnelError | None = None
-        self._check: ReadinessCheck | None = None
-        self._announcement = Announcement(self.config.on_url, self.config.url_file)
-        self._announcing: asyncio.Task[None] | None = None
+        self._herald: Herald | None = None
         self._alarm: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -167,7 +165,7 @@ class QuickTunnel:
             cause=status.cause,
             since=status.since,
             url=self._url,
-            connector_id=_CONNECTOR_ID,
+            connector_id=self._connector_id,
             connections=tuple(
                 ConnectionStatistics(
                     conn_index=connection.conn_index,
@@ -190,14 +188,17 @@ class QuickTunnel:
         runner, self._runner = self._runner, None
         if runner is None:
             return
+        hand_over = self._membership.is_shared and is_reloaded()
         try:
             if self._supervisor is not None:
-                await self._supervisor.drain(self._grace_period)
+                await self._supervisor.drain(self._grace_period, hand_over=hand_over)
         finally:
             runner.cancel()
             await asyncio.gather(runner, return_exceptions=True)
             await self._origin.aclose()
-            await self._announcement.aclose()
+            if self._herald is not None:
+                await self._herald.aclose()
+            self._membership.close()
             self._url = None
             self._tell_change(self._status.on_stopped(now=time.time()))
             if self._ready is not None and not self._ready.done():
@@ -207,7 +208,7 @@ class QuickTunnel:
     def _grace_period(self) -> float:
         """Who reloads wants the next process soon, unless told otherwise (design.md §4)."""
         grace_period = self.config.grace_period
-        if self.config.is_given("grace_period") or not _is_reloading(sys.argv):
+        if self.config.is_given("grace_period") or not is_reloaded():
             return grace_period
         return min(grace_period, _RELOAD_GRACE)
 
@@ -220,13 +221,16 @@ class QuickTunnel:
                     from asgi_quicktunnel.emulator import LocalEdge
 
                     edge = await stack.enter_async_context(LocalEdge(engine=config.engine))
-                    config = edge.config().with_options(_own_options(config))
+                    config = edge.config().with_options(own_options(config))
+                self._membership = await self._join(config, self._application)
+                self._herald = Herald(config, self._membership, self._on_known)
+                held = await self._obtain(config)
                 while True:
-                    await self._provision(config)
                     try:
-                        await self._supervise(config)
+                        await self._supervise(config, held, self._herald)
                     except TunnelUnknownError as exc:
-                        await self._give_up_tunnel(exc)
+                        await self._give_up_tunnel(exc, held.kept.credentials, self._herald)
+                        held = await self._obtain(config, instead_of=held)
                     else:
                         return
         except QuickTunnelError as exc:
@@ -235,10 +239,12 @@ class QuickTunnel:
             logger.exception("the tunnel failed in an unexpected way")
             self._fail(QuickTunnelError(f"an unexpected failure: {exc!r}"))
 
-    async def _give_up_tunnel(self, cause: TunnelUnknownError) -> None:
-        logger.warning("%s; a new tunnel is provisioned, with another URL", cause)
+    async def _give_up_tunnel(
+        self, cause: TunnelUnknownError, credentials: Credentials, herald: Herald
+    ) -> None:
+        logger.warning("%s; a new tunnel takes its place, with another URL", cause)
         self._tell_change(self._status.on_renewal(now=time.time()))
-        self._announcement.withdraw()
+        herald.withdraw(before=credentials.url)
         self._url = None
         self._renewal.on_renewed(now=asyncio.get_running_loop().time())
         if self._supervisor is not None:
@@ -250,62 +256,60 @@ class QuickTunnel:
         now = self._supervisor.transferred() if self._supervisor is not None else Transferred()
         return self._carried.and_(now)
 
-    async def _provision(self, config: TunnelConfig) -> None:
-        host = urlsplit(config.service_url).hostname or ""
-        if host.endswith("trycloudflare.com"):
-            logger.info(
-                "asking %s for a quick tunnel; not affiliated with Cloudflare, quick tunnels are "
-                "subject to its terms and meant for testing",
-                host,
-            )
+    async def _obtain(self, config: TunnelConfig, *, instead_of: Held | None = None) -> Held:
+        """The tunnel to serve: that of the processes around this one, or a new one."""
         clock = asyncio.get_running_loop().time
-        began = clock()
-        self._credentials = await request_tunnel(config.service_url, user_agent=config.user_agent)
-        self._origin.public_url = self._credentials.url
-        self._tell(Provisioned(self._credentials.url, clock() - began))
 
-    async def _supervise(self, config: TunnelConfig) -> None:
-        assert self._credentials is not None
+        async def request() -> Credentials:
+            began = clock()
+            credentials = await request_tunnel(config.service_url, user_agent=config.user_agent)
+            self._tell(Provisioned(credentials.url, clock() - began))
+            return credentials
+
+        old = None if instead_of is None else instead_of.kept
+        held = await self._membership.obtain(request, instead_of=old)
+        if held.is_old:
+            self._renewal.on_reused()
+        self._origin.public_url = held.kept.credentials.url
+        self._connector_id = held.kept.connector_id
+        return held
+
+    async def _supervise(self, config: TunnelConfig, held: Held, herald: Herald) -> None:
+        """Serve this tunnel until it is drained, or of no use any more.
+
+        Raises:
+            TunnelUnknownError: another tunnel is needed.
+            QuickTunnelError: see `Supervisor.run`.
+        """
+        kept, membership = held.kept, self._membership
         discovery = EdgeDiscovery()
         # Reading certificates and importing an engine take too long for the app's loop.
-        roots = await asyncio.to_thread(trust_roots, config.ca_file)
-        engine = await asyncio.to_thread(choose_engine, config.engine)
-        plan = ConnectionPlan(
-            credentials=self._credentials,
-            identity=ClientIdentity(
-                connector_id=_CONNECTOR_ID.bytes,
-                version=f"asgi-quicktunnel/{PACKAGE_VERSION}",
-                arch=_architecture(),
-                features=DEFAULT_FEATURES,
-            ),
-            settings=ClientSettings(server_name=QUIC_SERVER_NAME, trust_roots=roots),
-            engine=engine,
-            origin=self._origin,
-            timeout=min(config.handshake_timeout, _DIAL_TIMEOUT),
-        )
+        plan = await asyncio.to_thread(connection_plan, config, kept, self._origin)
+        indexes = membership.indexes(config.ha_connections)
         self._supervisor = Supervisor(
             plan,
             lambda: discovery.discover(config.edge_entries, ip_version=config.edge_ip_version),
             self._on_event,
-            count=config.ha_connections,
+            indexes=indexes,
             max_attempts=config.max_reconnect_attempts,
             renewal=self._renewal,
         )
-        self._check = ReadinessCheck(
-            user_agent=config.user_agent,
-            nameservers=config.nameserver_entries,
-            ca_file=config.ca_file,
-        )
         loop = asyncio.get_running_loop()
         self._alarm = loop.call_later(config.handshake_timeout, self._on_late)
+        # Whichever process the edge asks, it proves that the URL works.
+        self._origin.readiness_nonce = kept.nonce
+        supervising = loop.create_task(self._supervisor.run())
+        beside = [
+            loop.create_task(herald.run(kept, indexes.others_registered)),
+            loop.create_task(_move(membership)),
+        ]
         try:
-            await self._supervisor.run()
+            await _first_failure(supervising, beside)
         finally:
             self._alarm.cancel()
-            if self._announcing is not None:
-                announcing, self._announcing = self._announcing, None
-                announcing.cancel()
-                await asyncio.gather(announcing, return_exceptions=True)
+            for task in (supervising, *beside):
+                task.cancel()
+            await asyncio.gather(supervising, *beside, return_exceptions=True)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Registered):
@@ -322,33 +326,20 @@ class QuickTunnel:
         self._tell_change(self._status.on_event(event, now=time.time()))
 
     def _on_registered(self) -> None:
-        """Have the URL announced once it works, when a tunnel's first connection is registered."""
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._url is None and self._announcing is None:
-            self._announcing = asyncio.get_running_loop().create_task(self._announce())
+        if self._herald is not None:
+            self._herald.on_registered()
 
-    async def _announce(self) -> None:
-        """Prove that the URL works, or say why that can't be proved, and announce it."""
-        assert self._credentials is not None
-        assert self._check is not None
-        assert self._ready is not None
-        url, nonce = self._credentials.url, new_nonce()
-        self._origin.readiness_nonce = nonce
-        try:
-            readiness = await self._check.wait_reachable(url, nonce)
-        finally:
+    def _on_known(self, ready: TunnelReady) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if not self._membership.is_shared:
             self._origin.readiness_nonce = None
-        self._announcing = None
-        self._url = url
-        if readiness.is_proved:
-            logger.info("the app is public at %s", url)
-        else:
-            logger.warning("the app is public at %s, but that was %s", url, readiness)
-        self._announcement.announce(url)
+        self._url = ready.url
         self._tell_change(self._status.on_announced(now=time.time()))
-        self._tell(TunnelReady(url, doubt=None if readiness.is_proved else str(readiness)))
-        if not self._ready.done():
+        self._tell(ready)
+        if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
 
     def _tell_change(self, change: StateChanged | None) -> None:
@@ -371,7 +362,8 @@ class QuickTunnel:
             self._refuse_waiters(cause)
 
     def _fail(self, cause: QuickTunnelError) -> None:
-        self._announcement.withdraw()
+        if self._herald is not None:
+            self._herald.withdraw()
         self._url = None
         self._last_cause = cause
         logger.error("there is no tunnel: %s", cause)
@@ -384,29 +376,18 @@ class QuickTunnel:
             self._ready.exception()  # nobody has to wait for it
 
 
-def _own_options(config: TunnelConfig) -> dict[str, Any]:
-    """What the embedded edge does not decide."""
-    names = (field.name for field in fields(config))
-    return {name: getattr(config, name) for name in names if name not in _ADDRESSES}
+async def _move(membership: Membership) -> None:
+    await membership.wait_moved()
+    raise TunnelUnknownError("another worker gave this tunnel up")
 
 
-def _is_reloading(argv: Sequence[str]) -> bool:
-    """Whether a server's reloader runs this process; children inherit its command line."""
-    if multiprocessing.parent_process() is None:
-        return False
-    return "--reload" in argv or (
-        Path(argv[0]).name == "fastapi" and "dev" in argv and "--no-reload" not in argv
-    )
+async def _first_failure(main: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> None:
+    """Until `main` ends, or one of those beside it fails; they may end before it."""
+    waiting = {main, *beside}
+    while main in waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
 
 
-def _architecture() -> str:
-    """Operating system and processor, named as the edge knows them: "linux_amd64"."""
-    machine = platform.machine().lower()
-    return f"{platform.system().lower()}_{_MACHINES.get(machine, machine)}"
-
-
-_ADDRESSES = {"service_url", "edge", "ca_file", "nameservers", "edge_ip_version"}
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386"}
 _RELOAD_GRACE = 1.0  # s
-_DIAL_TIMEOUT = 10.0  # s; protocol.md §4, the whole handshake
-_CONNECTOR_ID = uuid.uuid4()  # one per process; protocol.md §5.5

@@ -18,6 +18,12 @@ def pytest_configure(config):
         os.environ["QUICKTUNNEL_ENGINE"] = engine
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _runtime_directory(tmp_path_factory):
+    """Servers under test keep their tunnels where no other program's files are."""
+    os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
+
+
 @pytest.fixture
 def anyio_backend():
     return "asyncio"

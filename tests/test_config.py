@@ -50,6 +50,7 @@ def test_defaults():
         "diagnostics_path": "/_quicktunnel",
         "on_url": None,
         "url_file": None,
+        "reuse_url": True,
         "websocket_ping_interval": 20.0,
         "websocket_ping_timeout": 20.0,
         "websocket_max_message_size": 16 << 20,
@@ -103,6 +104,7 @@ def test_it_can_not_be_changed():
         ("ha_connections", ["2", 2.0, True, None]),
         ("on_url", ["print", 7]),
         ("url_file", [7, "/", "/no/such/folder/url"]),
+        ("reuse_url", [1, None, "yes"]),
         ("max_reconnect_attempts", ["2", 2.0, True, -1]),
         ("engine", ["", "quinn", None, True]),
         (
@@ -293,6 +295,7 @@ def environment(pem):
         "grace_period": ("2.5", 2.5),
         "diagnostics_path": ("/d", "/d"),
         "url_file": ("/url", "/url"),
+        "reuse_url": ("no", False),
         "websocket_ping_interval": ("2.5", 2.5),
         "websocket_ping_timeout": ("7", 7.0),
         "websocket_max_message_size": ("1024", 1024),

@@ -64,8 +64,8 @@ def as_object(event: Event) -> tuple[str, dict[str, Any]]:
         case Registered(conn_index, address, registration, elapsed):
             members = {"conn_index": conn_index, "address": str(address)}
             return "registered", {**members, "colo": registration.colo, "elapsed": elapsed}
-        case TunnelReady(url=url, doubt=doubt):
-            return "ready", {"url": url, "doubt": doubt}
+        case TunnelReady(url, doubt, leads):
+            return "ready", {"url": url, "doubt": doubt, "leads": leads}
         case ConnectionLost(conn_index, lost_at, cause):
             where = None if lost_at is None else str(lost_at)
             return "lost", {"conn_index": conn_index, "address": where, "cause": str(cause)}

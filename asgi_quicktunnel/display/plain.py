@@ -38,7 +38,7 @@ class PlainLines:
         done = self._steps.on_event(event, now=time.monotonic())
         if done is not None and self._settings.steps and not self._settings.again:
             write(about_step(done))
-        if isinstance(event, TunnelReady):
+        if isinstance(event, TunnelReady) and event.leads:
             write(f"public at {event.url}")
             if not self._settings.again:
                 for word, fact in self._facts.items():

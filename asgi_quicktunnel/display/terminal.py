@@ -57,7 +57,8 @@ class TerminalDisplay:
             self._live.update(self._progress())
         if isinstance(event, TunnelReady):
             self.close()
-            self._announce(event.url)
+            if event.leads:  # of several workers one says it
+                self._announce(event.url)
         elif isinstance(event, StateChanged) and event.state in _OVER:
             self.close()
         elif trouble := about_trouble(event, is_starting=self._steps.current is not None):

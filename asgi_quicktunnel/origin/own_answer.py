@@ -9,7 +9,7 @@ from asgi_quicktunnel.errors import ConnectionLost, OriginError, StreamReset
 from asgi_quicktunnel.model import Headers, RequestHead, RequestKind, ResponseHead
 from asgi_quicktunnel.origin.report import RequestReport
 from asgi_quicktunnel.origin.scope import shown_path
-from asgi_quicktunnel.protocol.readiness import answer_for
+from asgi_quicktunnel.protocol.readiness import READINESS_PREFIX, answer_for
 from asgi_quicktunnel.transport.base import RequestStream
 
 __all__ = ["decline", "failure_page", "prove_readiness", "send_page"]
@@ -18,7 +18,9 @@ __all__ = ["decline", "failure_page", "prove_readiness", "send_page"]
 async def prove_readiness(stream: RequestStream, nonce: str) -> bool:
     """Answer the request that asks whether the public URL works; whether it was that one."""
     head = stream.head
-    if head.kind is not RequestKind.HTTP or head.method != "GET":
+    if READINESS_PREFIX not in head.dest or head.method != "GET":
+        return False
+    if head.kind is not RequestKind.HTTP:
         return False
     proof = answer_for(shown_path(head.dest).encode("ascii"), nonce)
     if proof is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-__all__ = ["answer_for", "expected_answer", "new_nonce", "readiness_path"]
+__all__ = ["READINESS_PREFIX", "answer_for", "expected_answer", "new_nonce", "readiness_path"]
 
 
 def new_nonce() -> str:
@@ -18,7 +18,7 @@ def new_nonce() -> str:
 
 def readiness_path(nonce: str) -> str:
     """The path to ask for, such as "/.well-known/quicktunnel/5f0c.."."""
-    return _PREFIX + nonce
+    return READINESS_PREFIX.decode("ascii") + nonce
 
 
 def expected_answer(nonce: str) -> bytes:
@@ -42,4 +42,4 @@ def answer_for(path: bytes, nonce: str) -> bytes | None:
     return expected_answer(nonce)
 
 
-_PREFIX = "/.well-known/quicktunnel/"
+READINESS_PREFIX = b"/.well-known/quicktunnel/"

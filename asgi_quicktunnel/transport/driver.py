@@ -189,6 +189,11 @@ class EngineDriver:
         if self._lost is None:
             self._finish(Closed(code=None, reason="abandoned"), in_silence=True)
 
+    def leave(self) -> None:
+        """Send what is due, then nothing more; the peer hears of no end until it is idle."""
+        self._transmit()
+        self.abandon()
+
     def statistics(self) -> EngineStatistics:
         """A snapshot."""
         with self._lock:

@@ -165,6 +165,18 @@ class QuicTransport:
         """Close the connection and free its socket; harmless when repeated."""
         self._closing = True
         self._driver.close(code, reason)
+        await self._free()
+
+    async def leave(self) -> None:
+        """Free the socket and leave the edge in the belief that the connection lives.
+
+        What is due is sent first. The edge notices by its idle timeout (protocol.md §4).
+        """
+        self._closing = True
+        self._driver.leave()
+        await self._free()
+
+    async def _free(self) -> None:
         self._socket.close()
         for task in tuple(self._services):
             task.cancel()

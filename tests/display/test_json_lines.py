@@ -40,7 +40,7 @@ SHAPES = [
             "elapsed": 0.25,
         },
     ),
-    (told.READY, {"event": "ready", "url": told.URL, "doubt": None}),
+    (told.READY, {"event": "ready", "url": told.URL, "doubt": None, "leads": True}),
     (told.LOST, {"event": "lost", "conn_index": 1, "address": None, "cause": "no answer"}),
     (
         told.RECONNECTING,

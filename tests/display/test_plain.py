@@ -43,6 +43,12 @@ def test_beside_other_processes_there_are_no_steps(capsys):
     assert first == f"public at {told.URL}"
 
 
+def test_a_worker_that_does_not_lead_says_nothing_of_the_url(capsys):
+    """The one that leads has said it."""
+    follower = replace(told.READY, leads=False)
+    assert lines(capsys, [follower], steps=False) == []
+
+
 def test_requests(capsys):
     """Time, method, path, status, milliseconds and country; "-" for what is not known."""
     first, second = lines(capsys, [told.REQUEST, told.RESET])

@@ -1,7 +1,9 @@
 """A server of somebody else's in a process of its own, with its tunnel to a LocalEdge here."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +15,8 @@ TESTS = Path(__file__).parent.parent
 async def served(edge, *command, connections=1, environ=None, stop="kill", **pipes):
     """Run `python -m COMMAND` with the tunnel pointed at `edge`.
 
-    It is ended by its pid; with `stop="terminate"` it may first end what it started itself.
+    It is ended by its pid; with `stop="terminate"` it may first end what it started itself. What
+    is left of its process group after that is killed.
     """
     config = edge.config()
     process = await asyncio.create_subprocess_exec(
@@ -30,6 +33,7 @@ async def served(edge, *command, connections=1, environ=None, stop="kill", **pip
             "QUICKTUNNEL_HA_CONNECTIONS": str(connections),
             **(environ or {}),
         },
+        start_new_session=True,
         **pipes,
     )
     try:
@@ -42,6 +46,9 @@ async def served(edge, *command, connections=1, environ=None, stop="kill", **pip
     finally:
         if process.returncode is None:
             getattr(process, stop)()
+        await asyncio.wait([asyncio.create_task(process.wait())], timeout=10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
