@@ -72,7 +72,7 @@ class HaConnection:
         )
         self._transport: QuicTransport | None = None
         self._control: ControlSession | None = None
-        self._requests: set[asyncio.Task[None]] = set()
+        self._requests: dict[RequestStream, asyncio.Task[None]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -134,7 +134,7 @@ class HaConnection:
         create_task = asyncio.get_running_loop().create_task
 
         def answer(stream: RequestStream) -> None:
-            self._requests.add(create_task(self._answer(stream, facts)))
+            self._requests[stream] = create_task(self._answer(stream, facts))
             self._idle.clear()
 
         await self._transport.serve(answer)
@@ -208,12 +208,12 @@ class HaConnection:
         return self._transport.statistics() if self._transport is not None else None
 
     async def _cut_off(self) -> int:
-        unfinished = tuple(self._requests)
+        unfinished = tuple(self._requests.values())
         for task in unfinished:
             task.cancel()
         if unfinished:
             await asyncio.wait(unfinished)
-            self._requests.difference_update(unfinished)  # those that never began are still there
+            self._requests.clear()  # of those that never began
         return len(unfinished)
 
     async def _answer(self, stream: RequestStream, facts: ConnectionFacts) -> None:
@@ -223,9 +223,7 @@ class HaConnection:
         except Exception:  # noqa: BLE001  # it is logged, and one request's
             self._log.exception("a request failed outside its origin")
         finally:
-            task = asyncio.current_task()
-            assert task is not None
-            self._requests.discard(task)
+            self._requests.pop(stream, None)
             if not self._requests:
                 self._idle.set()
 

@@ -24,6 +24,7 @@ from asgi_quicktunnel.events import (
     Event,
     Provisioned,
     Registered,
+    RequestDone,
     StateChanged,
     TunnelReady,
     TunnelState,
@@ -312,6 +313,9 @@ class QuickTunnel:
             await asyncio.gather(supervising, *beside, return_exceptions=True)
 
     def _on_event(self, event: Event) -> None:
+        if isinstance(event, RequestDone):
+            self._tell(event)
+            return
         if isinstance(event, Registered):
             logger.info(
                 "connection %d registered at %s in %.0f ms",

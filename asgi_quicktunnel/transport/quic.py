@@ -19,8 +19,10 @@ from asgi_quicktunnel.errors import (
 from asgi_quicktunnel.model import EdgeAddress, RequestHead, ResponseHead
 from asgi_quicktunnel.protocol.connector_service import ConnectorService
 from asgi_quicktunnel.protocol.datastream import (
+    DATA_SIGNATURE,
     MAX_HEAD_BYTES,
     OpeningReader,
+    StreamKind,
     encode_response,
 )
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
@@ -235,7 +237,7 @@ class QuicTransport:
             stream.on_readable = None
             self._refuse(stream, exc)
             return
-        opening = _Opening(self._accept, self._refuse, self._hold)
+        opening = _Opening(self._read_request, self._accept, self._refuse, self._hold)
         stream.on_readable = opening.handle_readable
         opening.begin(stream, data)
 
@@ -361,19 +363,23 @@ class QuicRequestStream:
 class _Opening:
     """Reads the beginning of one stream, if it came cut, and says what it is for."""
 
-    __slots__ = ("_accept", "_held", "_hold", "_reader", "_refuse")
+    __slots__ = ("_accept", "_began", "_held", "_hold", "_pieces", "_read", "_reader", "_refuse")
 
     def __init__(
         self,
+        read: Callable[[bytes], tuple[RequestHead, bytes] | None],
         accept: Callable[[QuicStream, RequestHead | None], None],
         refuse: Callable[[QuicStream, TransportError | ProtocolError], None],
         hold: Callable[[int], bool],
     ) -> None:
+        self._read = read
         self._accept = accept
         self._refuse = refuse
         self._hold = hold
         self._held = 0
-        self._reader = OpeningReader()
+        self._began = b""  # what came so far, of a head in few pieces
+        self._pieces = 0
+        self._reader: OpeningReader | None = None
 
     def begin(self, stream: QuicStream, data: bytes) -> None:
         """Take the first bytes, and what else is there."""
@@ -398,17 +404,31 @@ class _Opening:
             self.begin(stream, data)
 
     def _take(self, stream: QuicStream, data: bytes) -> bool:
-        opened = self._reader.receive_data(data)
+        opened, rest = self._read_on(data)
         if opened is None:
             self._held += len(data)
             if not self._hold(len(data)):
                 raise ProtocolError("too many incomplete heads at once")
             return False
         self._finish(stream)
-        if self._reader.rest:
-            stream.push_back(self._reader.rest)
+        if rest:
+            stream.push_back(rest)
         self._accept(stream, opened if isinstance(opened, RequestHead) else None)
         return True
+
+    def _read_on(self, data: bytes) -> tuple[RequestHead | StreamKind | None, bytes]:
+        """What the stream is for, if these bytes complete its beginning, and what follows that."""
+        if self._reader is None:
+            # Two datagrams hold most heads: joined they are read in one go, as whole ones are.
+            began = self._began = self._began + data
+            if (begun := self._read(began)) is not None:
+                return begun
+            self._pieces += 1
+            if began.startswith(DATA_SIGNATURE) and self._pieces < _FEW_PIECES:
+                return None, b""
+            data, self._began, self._reader = began, b"", OpeningReader()
+        opened = self._reader.receive_data(data)
+        return opened, self._reader.rest
 
     def _give_up(self, stream: QuicStream, error: TransportError | ProtocolError) -> None:
         self._finish(stream)
@@ -438,6 +458,7 @@ async def _serve_rpc(stream: QuicStream) -> None:
         stream.reset(0)
 
 
+_FEW_PIECES = 4  # more of a head are collected, not joined anew each time
 _OPENING_READ = 16 << 10  # bytes read at a time before the head is complete
 _MAX_OPENING_BYTES = 64 * MAX_HEAD_BYTES  # over all streams whose head is incomplete
 _RPC_TIMEOUT = 5.0  # s; protocol.md §7.1
