@@ -1,11 +1,15 @@
 """What every engine does: limits that follow what was read, marks, ends, trust."""
 
+import random
+
 import pytest
 
 from asgi_quicktunnel.transport.engine import ClientSettings
 
 from tests_support.edge_certificates import issue
 from tests_support.engine_pair import EnginePair
+from tests_support.engines import engine
+from tests_support.hostile_peer import HostilePeer
 
 KIB = 1024
 WINDOW = 64 * KIB
@@ -229,3 +233,58 @@ def test_secrets_stay_out_of_the_settings_repr():
     """Neither roots nor keys are shown."""
     client = ClientSettings(server_name="x", trust_roots=b"PEM")
     assert "PEM" not in repr(client)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mutated_datagrams_do_no_harm(seed):
+    """5,000 datagrams, cut, flipped and repeated at random, leave both sides as they were."""
+    pair = EnginePair().connect()
+    rng = random.Random(seed)
+    seen = []
+    server_receives = pair.server.engine.receive_datagrams
+    stream_id = pair.client.engine.open_stream()
+    for _ in range(50):
+        pair.client.engine.write(stream_id, rng.randbytes(2000))
+        seen += pair.client.engine.datagrams_to_send(now=pair.now)
+        server_receives(seen[-3:], now=pair.now)
+        pair.client.engine.receive_datagrams(
+            pair.server.engine.datagrams_to_send(now=pair.now), now=pair.now
+        )
+    for _ in range(100):
+        batch = [_mutated(rng, rng.choice(seen)) for _ in range(50)]
+        for side in (pair.client, pair.server):
+            side.engine.receive_datagrams(batch, now=pair.now)
+        for datagram in batch:
+            pair.acceptor.accept(datagram, ("192.0.2.9", 9), now=pair.now)
+
+    assert pair.run(lambda: len(pair.server.received[stream_id]) == 100_000)
+    assert pair.client.closed is None
+    assert pair.server.closed is None
+
+
+def _mutated(rng, datagram):
+    data = bytearray(datagram)
+    for _ in range(rng.randrange(4)):
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    if rng.random() < 0.3:
+        del data[rng.randrange(len(data)) :]
+    if rng.random() < 0.3:
+        data += rng.randbytes(rng.randrange(64))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_frames_of_any_bytes_end_the_connection_at_worst(seed):
+    """Nonsense in packets that are encrypted as they should be: an error of QUIC's, or no harm."""
+    rng = random.Random(seed)
+    outcomes = set()
+    for _ in range(30):
+        peer = HostilePeer(engine())
+        frame_type = rng.choice([*range(0x1F), 0x30, 0x31, 0xAF, rng.randrange(256)])
+        peer.send_frames(bytes([frame_type]) + rng.randbytes(rng.randrange(40)))
+        if peer.closed is None:
+            peer.assert_is_alive()
+        elif not peer.closed.by_peer:
+            assert peer.closed.code in range(1, 0x200)  # RFC 9000 §20.1
+        outcomes.add(peer.closed is None)
+    assert False in outcomes  # most are refused
