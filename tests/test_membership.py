@@ -1,6 +1,7 @@
 """This process's part in a tunnel; other processes are other members here."""
 
 import asyncio
+import multiprocessing
 import os
 import sys
 from uuid import uuid4
@@ -12,6 +13,8 @@ from asgi_quicktunnel import TunnelConfig
 from asgi_quicktunnel.membership import Solo, join, join_under
 from asgi_quicktunnel.model import Credentials
 from asgi_quicktunnel.supervision import SupervisingProcess, start_of
+
+from tests_support import without_locks
 
 pytestmark = pytest.mark.anyio
 SUPERVISOR = SupervisingProcess(os.getpid(), start_of(os.getpid()))
@@ -220,3 +223,15 @@ async def test_a_directory_that_others_may_have_prepared_is_not_used(tmp_path):
     assert line.startswith("WARNING the public URL won't outlive this process")
     assert "is a symbolic link" in line
     assert list((tmp_path / "prepared").iterdir()) == []
+
+
+def test_without_file_locks_nothing_is_kept():
+    """Where the system has no locks a supervised process has a tunnel of its own, as if alone."""
+    spawn = multiprocessing.get_context("spawn")
+    answer = spawn.Queue()
+    child = spawn.Process(target=without_locks.join, args=(answer,))
+    child.start()
+    found = answer.get(timeout=60)
+    child.join()
+
+    assert found == (True, False, "Solo")

@@ -63,3 +63,21 @@ pub(crate) fn server(
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::NamedGroup;
+
+    use super::*;
+
+    #[test]
+    fn the_groups_are_those_of_the_protocol_the_post_quantum_one_first() {
+        let groups: Vec<_> = provider()
+            .kx_groups
+            .iter()
+            .map(|group| group.name())
+            .collect();
+        assert_eq!(groups[0], NamedGroup::X25519MLKEM768); // cloudflared's only key share
+        assert!(groups.contains(&NamedGroup::secp256r1));
+    }
+}
