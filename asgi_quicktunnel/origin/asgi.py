@@ -102,7 +102,8 @@ class AsgiOrigin:
         await asyncio.gather(*(exchange.drain() for exchange in tuple(self._under_way)))
 
     async def aclose(self) -> None:
-        """Nothing is left to close: the app is its owner's."""
+        """Serve as before from now on; there is nothing to close, the app is its owner's."""
+        self._draining = False
 
     async def _serve_http(self, call: _Call, stream: RequestStream, report: RequestReport) -> None:
         def on_event_stream() -> None:

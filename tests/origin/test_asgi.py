@@ -318,6 +318,19 @@ async def test_an_event_stream_that_begins_while_draining_ends_at_once():
     assert visit.stream.complete
 
 
+async def test_an_origin_that_was_drained_and_closed_serves_anew():
+    """A tunnel may be started again: its event-streams then go on as before."""
+    visit = Visit(event_stream())
+    await visit.origin.drain()
+    await visit.origin.aclose()
+    async with visit.running() as stream:
+        await stream.until(lambda: stream.sent)
+        assert not stream.complete
+        await visit.origin.drain()
+
+    assert visit.body == b"data: 1\n\n"
+
+
 async def test_draining_leaves_other_answers_alone():
     """A POST that streams events, and any other answer, is finished by its app."""
     go = anyio.Event()
