@@ -35,6 +35,7 @@ def test_loading_the_plugin_costs_little():
     assert "asgi_quicktunnel.emulator.local" not in loaded
 
 
+@pytest.mark.slow
 def test_another_project_uses_it(tmp_path):
     """A test file that knows only the fixture's name passes."""
     (tmp_path / "test_it.py").write_text(

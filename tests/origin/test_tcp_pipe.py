@@ -30,6 +30,7 @@ def frame(size, *, masked=False):
     return raw_frame(BINARY, bytes(size), masked=masked)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.sampled_from([0, 1, 125, 126, 300, 65535, 65536]), st.booleans()), max_size=4

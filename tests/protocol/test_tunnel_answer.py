@@ -351,6 +351,7 @@ def test_text_from_outside_is_made_presentable(text, presented):
     assert presentable(text) == presented
 
 
+@pytest.mark.slow
 @given(
     st.binary(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(json.dumps),
     st.integers(100, 999),

@@ -235,6 +235,7 @@ def test_secrets_stay_out_of_the_settings_repr():
     assert "PEM" not in repr(client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_mutated_datagrams_do_no_harm(seed):
     """5,000 datagrams, cut, flipped and repeated at random, leave both sides as they were."""
@@ -273,6 +274,7 @@ def _mutated(rng, datagram):
     return bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_frames_of_any_bytes_end_the_connection_at_worst(seed):
     """Nonsense in packets that are encrypted as they should be: an error of QUIC's, or no harm."""

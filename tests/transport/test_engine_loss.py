@@ -40,6 +40,7 @@ def _serve_all(pair, *, end_alone):
     return done, asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [0.0, 0.01, 0.03, 0.05, 0.1])
 @pytest.mark.parametrize("end_alone", [False, True], ids=["end-with-data", "end-alone"])
 def test_every_stream_completes_under_loss(loss, end_alone):

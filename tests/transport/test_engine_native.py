@@ -69,6 +69,7 @@ def test_datagrams_are_accepted_and_dropped():
     assert pair.client.closed is None
 
 
+@pytest.mark.slow
 def test_ten_thousand_streams_are_open_at_once():
     """The limit that the peer is given grows with the streams that it opens."""
     pair = native_pair(delay=0.001).connect()

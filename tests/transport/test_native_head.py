@@ -82,6 +82,7 @@ def test_names_come_in_lower_case():
         assert rest == b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_mutated_heads_are_read_alike(seed):
     """Of 10,000 heads with bytes changed or cut, both make the same: a head, nothing, an error."""
