@@ -11,25 +11,20 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from asgi_quicktunnel.errors import (
     ConnectionLost,
     DialError,
-    LocalProtocolError,
     ProtocolError,
     StreamReset,
     TransportError,
 )
-from asgi_quicktunnel.model import EdgeAddress, RequestHead, ResponseHead
+from asgi_quicktunnel.model import EdgeAddress, RequestHead
 from asgi_quicktunnel.protocol.connector_service import ConnectorService
-from asgi_quicktunnel.protocol.datastream import (
-    DATA_SIGNATURE,
-    MAX_HEAD_BYTES,
-    OpeningReader,
-    StreamKind,
-    encode_response,
-)
+from asgi_quicktunnel.protocol.datastream import MAX_HEAD_BYTES
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
 from asgi_quicktunnel.transport.driver import EngineDriver, clock
 from asgi_quicktunnel.transport.engine import ClientSettings, QuicEngine
 from asgi_quicktunnel.transport.engines import Engine
+from asgi_quicktunnel.transport.opening import OPENING_READ, StreamOpening
 from asgi_quicktunnel.transport.quic_stream import QuicStream
+from asgi_quicktunnel.transport.request_stream import QuicRequestStream
 from asgi_quicktunnel.transport.udp import UdpSocket
 
 __all__ = ["QuicTransport", "StalledQuic", "dial_quic"]
@@ -225,7 +220,7 @@ class QuicTransport:
     def _begin(self, stream: QuicStream) -> None:
         """Read what a stream begins with; mostly that is a whole head."""
         try:
-            data = stream.receive_nowait(_OPENING_READ)
+            data = stream.receive_nowait(OPENING_READ)
             if (begun := self._read_request(data)) is not None:
                 stream.on_readable = None
                 head, rest = begun
@@ -237,7 +232,7 @@ class QuicTransport:
             stream.on_readable = None
             self._refuse(stream, exc)
             return
-        opening = _Opening(self._read_request, self._accept, self._refuse, self._hold)
+        opening = StreamOpening(self._read_request, self._accept, self._refuse, self._hold)
         stream.on_readable = opening.handle_readable
         opening.begin(stream, data)
 
@@ -304,142 +299,6 @@ class StalledQuic:
         self._driver.disown()
 
 
-class QuicRequestStream:
-    """One visitor's request on a QUIC stream, a `RequestStream`."""
-
-    __slots__ = ("_ended", "_head", "_responded", "_stream")
-
-    def __init__(self, stream: QuicStream, head: RequestHead) -> None:
-        self._stream = stream
-        self._head = head
-        self._responded = False
-        self._ended = False
-
-    @property
-    def head(self) -> RequestHead:
-        """What the visitor asked for."""
-        return self._head
-
-    async def receive(self) -> bytes:
-        """The next bytes of the body; see `RequestStream.receive`."""
-        return await self._stream.receive(while_heard=True)
-
-    async def respond(self, head: ResponseHead) -> None:
-        """Send the head of the answer; see `RequestStream.respond`."""
-        if self._responded:
-            raise LocalProtocolError("the head of the answer was sent before")
-        encoded = encode_response(head)
-        self._responded = True
-        self._stream.send_nowait(encoded)  # a head is small: what follows it may wait
-
-    async def send(self, data: bytes) -> None:
-        """Queue bytes of the answer; see `RequestStream.send`."""
-        if not self._responded:
-            raise LocalProtocolError("the body of the answer was sent before its head")
-        self._stream.send_nowait(data)
-        if self._stream.is_full:
-            await self._stream.wait_writable()
-
-    async def send_eof(self) -> None:
-        """End the answer; the rest of the request is refused (protocol.md §6.5)."""
-        if self._ended:
-            return
-        if not self._responded:
-            raise LocalProtocolError("the answer was ended before its head was sent")
-        self._ended = True
-        self._stream.send_eof_nowait()
-        self._stream.stop(0)
-
-    def reset(self, code: int = 0) -> None:
-        """Give up both halves at once."""
-        self._ended = True
-        self._stream.reset(code)
-
-    async def disconnected(self) -> None:
-        """Return once nobody waits for the rest; see `RequestStream.disconnected`."""
-        await self._stream.disconnected()
-
-
-class _Opening:
-    """Reads the beginning of one stream, if it came cut, and says what it is for."""
-
-    __slots__ = ("_accept", "_began", "_held", "_hold", "_pieces", "_read", "_reader", "_refuse")
-
-    def __init__(
-        self,
-        read: Callable[[bytes], tuple[RequestHead, bytes] | None],
-        accept: Callable[[QuicStream, RequestHead | None], None],
-        refuse: Callable[[QuicStream, TransportError | ProtocolError], None],
-        hold: Callable[[int], bool],
-    ) -> None:
-        self._read = read
-        self._accept = accept
-        self._refuse = refuse
-        self._hold = hold
-        self._held = 0
-        self._began = b""  # what came so far, of a head in few pieces
-        self._pieces = 0
-        self._reader: OpeningReader | None = None
-
-    def begin(self, stream: QuicStream, data: bytes) -> None:
-        """Take the first bytes, and what else is there."""
-        try:
-            while data:
-                if self._take(stream, data):
-                    return
-                data = stream.receive_nowait(_OPENING_READ)
-        except (TransportError, ProtocolError) as exc:
-            self._give_up(stream, exc)
-        else:
-            if stream.receive_ended:
-                self._give_up(stream, ProtocolError("the stream ended within its head"))
-
-    def handle_readable(self, stream: QuicStream) -> None:
-        """Go on; for `QuicStream.on_readable`."""
-        try:
-            data = stream.receive_nowait(_OPENING_READ)
-        except TransportError as exc:
-            self._give_up(stream, exc)
-        else:
-            self.begin(stream, data)
-
-    def _take(self, stream: QuicStream, data: bytes) -> bool:
-        opened, rest = self._read_on(data)
-        if opened is None:
-            self._held += len(data)
-            if not self._hold(len(data)):
-                raise ProtocolError("too many incomplete heads at once")
-            return False
-        self._finish(stream)
-        if rest:
-            stream.push_back(rest)
-        self._accept(stream, opened if isinstance(opened, RequestHead) else None)
-        return True
-
-    def _read_on(self, data: bytes) -> tuple[RequestHead | StreamKind | None, bytes]:
-        """What the stream is for, if these bytes complete its beginning, and what follows that."""
-        if self._reader is None:
-            # Two datagrams hold most heads: joined they are read in one go, as whole ones are.
-            began = self._began = self._began + data
-            if (begun := self._read(began)) is not None:
-                return begun
-            self._pieces += 1
-            if began.startswith(DATA_SIGNATURE) and self._pieces < _FEW_PIECES:
-                return None, b""
-            data, self._began, self._reader = began, b"", OpeningReader()
-        opened = self._reader.receive_data(data)
-        return opened, self._reader.rest
-
-    def _give_up(self, stream: QuicStream, error: TransportError | ProtocolError) -> None:
-        self._finish(stream)
-        self._refuse(stream, error)
-
-    def _finish(self, stream: QuicStream) -> None:
-        stream.on_readable = None
-        self._hold(-self._held)
-        self._held = 0
-
-
 async def _serve_rpc(stream: QuicStream) -> None:
     """Answer what the edge calls on a stream of its own, for 5 s at most (protocol.md §7.1)."""
     service = ConnectorService()
@@ -458,7 +317,5 @@ async def _serve_rpc(stream: QuicStream) -> None:
         stream.reset(0)
 
 
-_FEW_PIECES = 4  # more of a head are collected, not joined anew each time
-_OPENING_READ = 16 << 10  # bytes read at a time before the head is complete
 _MAX_OPENING_BYTES = 64 * MAX_HEAD_BYTES  # over all streams whose head is incomplete
 _RPC_TIMEOUT = 5.0  # s; protocol.md §7.1
