@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from asgi_quicktunnel import config as config_module
+from asgi_quicktunnel import option_values
 from asgi_quicktunnel.config import PACKAGE_VERSION, TunnelConfig
 from asgi_quicktunnel.errors import ConfigError, QuickTunnelError
 
@@ -65,7 +65,7 @@ def test_every_option_is_documented():
 
 def test_every_option_is_checked():
     """There is no option that takes just anything."""
-    assert config_module._TAKES.keys() == OPTIONS
+    assert option_values.TAKES.keys() == OPTIONS
 
 
 def test_every_environment_variable_is_documented_and_the_other_way_round():
@@ -75,7 +75,7 @@ def test_every_environment_variable_is_documented_and_the_other_way_round():
         for option in OPTIONS
         if f"[QUICKTUNNEL_{option.upper()}" in TunnelConfig.__doc__.replace("\n", " ")
     }
-    assert named == set(config_module._ENVIRONMENT)
+    assert named == set(option_values.ENVIRONMENT)
 
 
 def test_it_can_not_be_changed():
@@ -305,7 +305,7 @@ def environment(pem):
 def test_every_option_of_the_environment_is_read(pem):
     """Each variable sets its option, and nothing but it."""
     expected = environment(pem)
-    assert expected.keys() == config_module._ENVIRONMENT.keys()
+    assert expected.keys() == option_values.ENVIRONMENT.keys()
     for option, (text, value) in expected.items():
         config = TunnelConfig.from_env({f"QUICKTUNNEL_{option.upper()}": text, "OTHER": "1"})
         assert config == TunnelConfig(**{option: value})

@@ -17,6 +17,7 @@ ROOT = Path(asgi_quicktunnel.__file__).parent
 ROWS = (
     ("errors", "supervision", "private_directory"),
     ("model", "origin_address"),
+    ("option_values",),
     ("config", "events"),
     ("protocol", "srv"),
     ("transport", "discovery", "provisioning", "urlcache"),

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asgi_quicktunnel import TunnelConfig
-from asgi_quicktunnel import config as config_module
+from asgi_quicktunnel import TunnelConfig, option_values
 from asgi_quicktunnel.display.json_lines import as_object
 
 from tests_support import told
@@ -29,7 +28,7 @@ def test_the_table_of_options_is_complete():
     rows = dict(re.findall(r"^\| `(\w+)` \| (?:`(\w+)`)? ?\|", table, re.MULTILINE))
     assert set(rows) == {field.name for field in dataclasses.fields(TunnelConfig)}
     for option, variable in rows.items():
-        expected = f"QUICKTUNNEL_{option.upper()}" if option in config_module._ENVIRONMENT else ""
+        expected = f"QUICKTUNNEL_{option.upper()}" if option in option_values.ENVIRONMENT else ""
         assert variable == expected
 
 
