@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asgi_quicktunnel.errors import LocalProtocolError, RemoteProtocolError
 from asgi_quicktunnel.model import RequestHead, RequestKind, ResponseHead
-from asgi_quicktunnel.protocol import datastream
+from asgi_quicktunnel.protocol import datastream, metadata
 from asgi_quicktunnel.protocol.datastream import (
     DATA_SIGNATURE,
     MAX_HEAD_BYTES,
@@ -410,7 +410,7 @@ def test_a_known_shape_changes_no_judgement(change):
     for position in range(len(known)):
         message = bytearray(known)
         message[position] ^= change
-        datastream._request_shapes.clear()
+        metadata.request_shapes.clear()
         fresh = judged(bytes(message))
         _met(REQUEST)
         assert judged(bytes(message)) == fresh, position
@@ -431,14 +431,14 @@ def test_a_flood_of_layouts_is_not_remembered():
     """Visitors choose the lengths; what is kept of them is bounded."""
     for size in range(600):
         _met(RequestHead(RequestKind.HTTP, b"/", headers=[(b"a", b"x" * size)]))
-    assert len(datastream._request_shapes) <= 128
+    assert len(metadata.request_shapes) <= 128
     _met(RequestHead(RequestKind.HTTP, b"/", headers=[(b"a", b"x")] * 100))
-    assert all(len(words) <= 1032 for words in datastream._request_shapes)
+    assert all(len(words) <= 1032 for words in metadata.request_shapes)
 
 
 def test_a_flood_of_names_is_not_remembered():
     """Names that visitors make up neither grow our tables nor push a known key's meaning out."""
-    known = datastream._request_keys
+    known = metadata.request_keys
     for batch in range(30):
         entries = [(f"HttpHeader:x-{batch}-{i}-{'y' * (2 * i)}", "") for i in range(100)]
         decode_request(request_message(("HttpMethod", "PUT"), *entries))
@@ -446,7 +446,7 @@ def test_a_flood_of_names_is_not_remembered():
     assert max(map(len, known)) <= 128
     assert decode_request(request_message(("HttpMethod", "PUT"))).method == "PUT"
 
-    written = datastream._header_keys
+    written = metadata._header_keys
     for batch in range(30):
         heads = [(f"x-{batch}-{i}-{'y' * (2 * i)}".encode(), b"") for i in range(100)]
         assert decode_response(encode_response(ResponseHead(200, heads))[8:]).headers == heads
