@@ -56,7 +56,7 @@ class OriginPool:
     """Dials an origin and keeps idle connections, the latest used first.
 
     So that a burst's surplus of connections grows old and goes. Belongs to one event loop at a
-    time; `aclose` lets go of it.
+    time; `close` lets go of it.
 
     Args:
         address: the origin.
