@@ -157,6 +157,7 @@ def test_any_bytes_are_a_tunnel_or_none(content):
         ),
     )
 )
+@pytest.mark.slow
 def test_any_json_is_a_tunnel_or_none(document):
     """Nothing is raised."""
     assert decode(json.dumps(document).encode()) is None

@@ -94,6 +94,7 @@ def test_a_stream_above_the_limit_ends_the_connection():
     assert not pair.client.closed.by_peer
 
 
+@pytest.mark.slow
 def test_countless_gaps_between_streams_end_the_connection():
     """A peer that opens every second stream number is refused before it costs much."""
     pair = aioquic_pair().connect()
