@@ -2,7 +2,10 @@
 
 import os
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("fast", max_examples=20)  # scripts/test --fast
 
 
 def pytest_addoption(parser):
