@@ -209,6 +209,15 @@ class EngineDriver:
         if self._due is None and not self._receiving and self._lost is None:
             self._due = self._loop.call_soon(self._transmit)
 
+    def transmit_alone(self) -> None:
+        """Transmit at once when no other stream is under way, rather than at the end of the turn.
+
+        There is nothing then that could go along, and the peer need not wait for what the task of
+        this stream still has to tidy up.
+        """
+        if len(self.streams) <= _ALONE and not self._receiving:
+            self._transmit_now()
+
     def read(self, stream: QuicStream, max_bytes: int) -> tuple[bytes, bool]:
         """Take data of a stream, and with it grant credit."""
         with self._lock:
@@ -432,4 +441,5 @@ def _lost(closed: Closed) -> ConnectionLost:
 
 _LATE = 1.0  # s; a timer so late means that the loop was stalled
 _EVENTS_PER_TURN = 256
+_ALONE = 2  # streams: one, and the control stream
 _CLOCK_RESOLUTION = 1e-4  # s; asyncio fires a timer up to one clock tick early

@@ -19,6 +19,10 @@ class StreamOwner(Protocol):
         """Flush the stream in the next transmit."""
         ...
 
+    def transmit_alone(self) -> None:
+        """Transmit at once, unless other streams have something that could go along."""
+        ...
+
     def read(self, stream: QuicStream, max_bytes: int) -> tuple[bytes, bool]:
         """Take data of a stream, and with it grant credit; "that was the end"."""
         ...
@@ -183,6 +187,12 @@ class QuicStream:
             self._end_queued = True
             if not self._queue:
                 self._owner.touch(self)
+
+    def finish_nowait(self) -> None:
+        """Queue the end and tell the peer to send no more; sent at once if nothing goes along."""
+        self.send_eof_nowait()
+        self.stop(0)
+        self._owner.transmit_alone()
 
     def reset(self, code: int = 0) -> None:
         """Give up both halves at once."""

@@ -53,8 +53,7 @@ class QuicRequestStream:
         if not self._responded:
             raise LocalProtocolError("the answer was ended before its head was sent")
         self._ended = True
-        self._stream.send_eof_nowait()
-        self._stream.stop(0)
+        self._stream.finish_nowait()
 
     def reset(self, code: int = 0) -> None:
         """Give up both halves at once."""
