@@ -44,6 +44,7 @@ LIBRARIES = {
         "transport/engine_aioquic.py",
         "transport/aioquic_acceptor.py",
         "transport/aioquic_connection.py",
+        "transport/aioquic_pacer.py",
         "emulator/client_hello.py",  # reads what no engine tells, whichever engine serves
     ),
     "asgi_quicktunnel_native": ("transport/engine_native.py",),

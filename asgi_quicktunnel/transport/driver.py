@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 
 from asgi_quicktunnel.errors import ConnectionLost
+from asgi_quicktunnel.transport.clock import clock
 from asgi_quicktunnel.transport.engine import (
     Closed,
     Connected,
@@ -26,9 +25,10 @@ from asgi_quicktunnel.transport.engine import (
     StreamStopped,
     Writable,
 )
+from asgi_quicktunnel.transport.handshake import HandshakeStep, ThreadedHandshake
 from asgi_quicktunnel.transport.quic_stream import QuicStream
 
-__all__ = ["EngineDriver", "clock"]
+__all__ = ["EngineDriver"]
 
 
 class EngineDriver:
@@ -62,8 +62,7 @@ class EngineDriver:
         self._touched: dict[QuicStream, None] = {}
         self._due: asyncio.Handle | None = None  # of the next transmit
         self._receiving = False  # it is scheduled afterwards
-        self._arrived: asyncio.Event | None = None  # while `handshake` works in a thread
-        self._unread: list[bytes] = []
+        self._handshake: ThreadedHandshake | None = None  # while it is done in a thread
         self._timer: asyncio.TimerHandle | None = None
         self._last_heard = clock()
         self.wakeups = 0
@@ -92,39 +91,27 @@ class EngineDriver:
         Raises:
             ConnectionLost: the connection ended before it was complete.
         """
-        arrived = self._arrived = asyncio.Event()
-        arrived.set()  # the first packet is ours to send
-        due: float | None = None
+        handshake = self._handshake = ThreadedHandshake(self._step, executor)
         try:
             while not self._connected.done():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(None if due is None else max(0.0, due - clock())):
-                        await arrived.wait()
-                arrived.clear()
-                datagrams, self._unread = self._unread, []
-                events, to_send, due = await self._loop.run_in_executor(
-                    executor, self._step, datagrams
-                )
+                events, to_send = await handshake.step()
                 if to_send and self._lost is None:
                     self._send_datagrams(to_send)
                 self._dispatch(events)
         finally:
-            self._arrived = None
+            self._handshake = None
         if self._lost is not None:
             raise self._lost
-        self.datagrams_received(self._unread)
-        self._unread = []
+        self.datagrams_received(handshake.unread)
 
-    def _step(
-        self, datagrams: Sequence[bytes]
-    ) -> tuple[Sequence[EngineEvent], Sequence[bytes], float | None]:
-        """Events, what to send, and when the next step is due."""
+    def _step(self, datagrams: Sequence[bytes]) -> HandshakeStep:
+        """All of the engine's work, in the thread of a handshake."""
         with self._lock:
             now = clock()
             self._receive(datagrams, now)
             self._work(now + _CLOCK_RESOLUTION)
             to_send = self._engine.datagrams_to_send(now=now)
-            return self._poll(), to_send, self._engine.next_timeout()
+            return HandshakeStep(self._poll(), to_send, self._engine.next_timeout())
 
     @property
     def lost(self) -> ConnectionLost | None:
@@ -141,9 +128,8 @@ class EngineDriver:
         if self._lost is not None:
             return
         self.wakeups += 1
-        if self._arrived is not None:
-            self._unread += datagrams
-            self._arrived.set()
+        if self._handshake is not None:
+            self._handshake.datagrams_received(datagrams)
             return
         with self._lock:
             self._receive(datagrams, clock())
@@ -267,7 +253,7 @@ class EngineDriver:
             if self._lost is not None:
                 return ()
             self._engine.close(0, "")
-            self._lost = _lost(Closed(code=0, reason=""))
+            self._lost = Closed(code=0, reason="").as_error()
             return self._engine.datagrams_to_send(now=clock())
 
     def disown(self) -> None:
@@ -321,8 +307,8 @@ class EngineDriver:
         self._due = None
         if self._lost is not None:
             return
-        if self._arrived is not None:
-            self._arrived.set()
+        if self._handshake is not None:
+            self._handshake.wake()
             return
         self.wakeups += 1
         engine = self._engine
@@ -404,7 +390,7 @@ class EngineDriver:
         self._transmit_now()
 
     def _finish(self, closed: Closed, *, in_silence: bool = False) -> None:
-        self._lost = _lost(closed)
+        self._lost = closed.as_error()
         # A connection that failed here still has its close frame to send.
         if not in_silence:
             with self._lock:
@@ -422,21 +408,6 @@ class EngineDriver:
             self._connected.set_result(None)
         if not self.closed.done():
             self.closed.set_result(closed)
-
-
-clock = time.monotonic  # s; not the loop's own, which stands still while uvloop is stalled
-
-
-def _lost(closed: Closed) -> ConnectionLost:
-    if closed.idle:
-        message = "the peer went silent"
-    elif closed.by_peer:
-        message = f"the peer closed the connection (code {closed.code}, reason {closed.reason!r})"
-    elif closed.code is not None and closed.code:
-        message = f"the connection failed (code {closed.code:#x}, {closed.reason!r})"
-    else:
-        message = "the connection was closed here"
-    return ConnectionLost(message, code=closed.code, idle=closed.idle)
 
 
 _LATE = 1.0  # s; a timer so late means that the loop was stalled

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from asgi_quicktunnel.errors import ConnectionLost
+
 __all__ = [
     "ClientSettings",
     "Closed",
@@ -84,6 +86,18 @@ class Closed:
     reason: str
     by_peer: bool = False
     idle: bool = False
+
+    def as_error(self) -> ConnectionLost:
+        """What streams of the connection raise from now on."""
+        if self.idle:
+            message = "the peer went silent"
+        elif self.by_peer:
+            message = f"the peer closed the connection (code {self.code}, reason {self.reason!r})"
+        elif self.code is not None and self.code:
+            message = f"the connection failed (code {self.code:#x}, {self.reason!r})"
+        else:
+            message = "the connection was closed here"
+        return ConnectionLost(message, code=self.code, idle=self.idle)
 
 
 EngineEvent = Connected | StreamOpened | Readable | Writable | StreamReset | StreamStopped | Closed

@@ -19,7 +19,8 @@ from asgi_quicktunnel.model import EdgeAddress, RequestHead
 from asgi_quicktunnel.protocol.connector_service import ConnectorService
 from asgi_quicktunnel.protocol.datastream import MAX_HEAD_BYTES
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
-from asgi_quicktunnel.transport.driver import EngineDriver, clock
+from asgi_quicktunnel.transport.clock import clock
+from asgi_quicktunnel.transport.driver import EngineDriver
 from asgi_quicktunnel.transport.engine import ClientSettings, QuicEngine
 from asgi_quicktunnel.transport.engines import Engine
 from asgi_quicktunnel.transport.opening import OPENING_READ, StreamOpening
