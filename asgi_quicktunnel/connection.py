@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, field
 
 from asgi_quicktunnel.control import ControlSession, local_configuration
@@ -64,7 +65,7 @@ class HaConnection:
         self.address = address
         self.local_port = local_port
         self.registration: Registration | None = None
-        self.registered_at = 0.0  # on the loop's clock
+        self.registered_at = 0.0  # on `time.monotonic`, which any thread may read
         self._plan = plan
         self._emit = emit
         self._log = logging.LoggerAdapter(
@@ -111,7 +112,7 @@ class HaConnection:
             timeout=plan.timeout,
         )
         self.registration = registration
-        self.registered_at = clock()
+        self.registered_at = time.monotonic()
         return registration
 
     async def push_configuration(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from asgi_quicktunnel.addresses import AddressBook
@@ -22,7 +23,7 @@ from asgi_quicktunnel.guard import Guard, shared_guard
 from asgi_quicktunnel.indexes import Indexes, OwnIndexes
 from asgi_quicktunnel.model import EdgeAddress
 from asgi_quicktunnel.reconnect import ReconnectPolicy, RenewalPolicy
-from asgi_quicktunnel.statistics import Transferred
+from asgi_quicktunnel.statistics import ConnectionStatistics, Transferred
 
 __all__ = ["Supervisor", "TunnelUnknownError"]
 
@@ -322,6 +323,22 @@ class Supervisor:
                 pushing.cancel()
         else:
             await connection.serve()
+
+    def statistics(self) -> tuple[ConnectionStatistics, ...]:
+        """A snapshot of each connection that is registered now, by index."""
+        now = time.monotonic()
+        return tuple(
+            ConnectionStatistics(
+                conn_index=connection.conn_index,
+                colo=connection.registration.colo,
+                age=now - connection.registered_at,
+                requests=connection.requests,
+                transport=transport,
+            )
+            for connection in self.connections
+            if connection.registration is not None
+            and (transport := connection.statistics()) is not None
+        )
 
     def transferred(self) -> Transferred:
         """What all connections together have carried, the lost ones included."""

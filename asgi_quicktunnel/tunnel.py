@@ -37,7 +37,7 @@ from asgi_quicktunnel.origin.tcp import TcpOrigin
 from asgi_quicktunnel.plan import connection_plan, own_options
 from asgi_quicktunnel.provisioning import request_tunnel
 from asgi_quicktunnel.reconnect import RenewalPolicy
-from asgi_quicktunnel.statistics import ConnectionStatistics, Transferred, TunnelStatistics
+from asgi_quicktunnel.statistics import Transferred, TunnelStatistics
 from asgi_quicktunnel.status import TunnelStatus
 from asgi_quicktunnel.supervision import is_reloaded, name_application
 from asgi_quicktunnel.supervisor import Supervisor, TunnelUnknownError
@@ -157,9 +157,7 @@ class QuickTunnel:
             await asyncio.shield(self._ready)
 
     def statistics(self) -> TunnelStatistics:
-        """A snapshot."""
-        connections = self._supervisor.connections if self._supervisor is not None else ()
-        now = asyncio.get_running_loop().time()
+        """A snapshot; may be called in any thread."""
         status, origin = self._status, self._origin
         return TunnelStatistics(
             state=status.state,
@@ -167,18 +165,7 @@ class QuickTunnel:
             since=status.since,
             url=self._url,
             connector_id=self._connector_id,
-            connections=tuple(
-                ConnectionStatistics(
-                    conn_index=connection.conn_index,
-                    colo=connection.registration.colo,
-                    age=now - connection.registered_at,
-                    requests=connection.requests,
-                    transport=transport,
-                )
-                for connection in connections
-                if connection.registration is not None
-                and (transport := connection.statistics()) is not None
-            ),
+            connections=self._supervisor.statistics() if self._supervisor is not None else (),
             transferred=self._transferred(),
             reconnects=status.reconnects,
             pool=origin.statistics() if isinstance(origin, TcpOrigin) else None,
