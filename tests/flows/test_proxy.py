@@ -14,7 +14,7 @@ from starlette.routing import Route
 from websockets.asyncio.client import connect
 
 from asgi_quicktunnel import ConfigError, QuickTunnel, QuickTunnelASGI
-from asgi_quicktunnel.diagnostics.routes import describe
+from asgi_quicktunnel.diagnostics.status import describe
 from asgi_quicktunnel.emulator import LocalEdge
 from asgi_quicktunnel.origin.pool import PoolStatistics
 
