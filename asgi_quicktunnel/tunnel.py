@@ -41,6 +41,7 @@ from asgi_quicktunnel.statistics import Transferred, TunnelStatistics
 from asgi_quicktunnel.status import TunnelStatus
 from asgi_quicktunnel.supervision import is_reloaded, name_application
 from asgi_quicktunnel.supervisor import Supervisor, TunnelUnknownError
+from asgi_quicktunnel.traffic import Traffic
 
 __all__ = ["QuickTunnel"]
 
@@ -61,6 +62,9 @@ class QuickTunnel:
             name in the next process, or in other workers, means the same URL (`reuse_url`). None
             names it by `origin`, or by the module that makes this object, and its position there.
         options: any option of `TunnelConfig`.
+
+    Attributes:
+        traffic: what came through since this object was made.
 
     Raises:
         ConfigError: an option that can't be used.
@@ -85,7 +89,8 @@ class QuickTunnel:
         self._application = application or name_application(
             origin if isinstance(origin, str) else sys._getframe(1).f_globals.get("__name__", "")
         )
-        self._listeners: list[Emit] = []
+        self.traffic = Traffic()
+        self._listeners: list[Emit] = [self.traffic.on_event]
         self._status = TunnelStatus(now=time.time())
         self._join = join
         self._membership: Membership = Solo()

@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from asgi_quicktunnel.diagnostics.local import is_local
 from asgi_quicktunnel.diagnostics.status import describe, describe_readiness
+from asgi_quicktunnel.diagnostics.traffic import describe_traffic
 
 if TYPE_CHECKING:  # it brings the QUIC engine along, and a page that nobody opened needs none
     from asgi_quicktunnel.tunnel import QuickTunnel
@@ -35,6 +36,7 @@ class Diagnostics:
             routes=[
                 Route(path + "/status", self._status),
                 Route(path + "/ready", self._ready),
+                Route(path + "/traffic", self._traffic),
             ]
         )
         self._app.router.redirect_slashes = False
@@ -75,6 +77,9 @@ class Diagnostics:
     async def _ready(self, request: Request) -> JSONResponse:
         readiness = describe_readiness(self._tunnel())
         return JSONResponse(readiness, status_code=readiness["status"])
+
+    async def _traffic(self, request: Request) -> JSONResponse:
+        return JSONResponse(describe_traffic(self._tunnel()))
 
 
 def _route_path(scope: Scope) -> str:
