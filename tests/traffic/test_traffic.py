@@ -1,6 +1,7 @@
 """Requests counted as they end."""
 
 import uuid
+from bisect import bisect_right
 
 import pytest
 from hypothesis import given
@@ -151,6 +152,19 @@ def test_durations_and_sizes(traffic):
     assert (statistics.received.count, statistics.received.total) == (2, 105)
     assert (statistics.sent.count, statistics.sent.total) == (2, 70005)
     assert sum(statistics.durations.counts[: statistics.durations.bounds.index(0.25) + 1]) == 1
+
+
+@given(st.lists(st.integers(0, 2**30)))
+def test_sizes_fall_into_their_buckets(sizes):
+    """Also bodies of no bytes and those of exactly a bound."""
+    traffic = Clocks().traffic()
+    for size in sizes:
+        traffic.on_event(done(received=size, sent=size))
+    statistics = traffic.statistics()
+    assert statistics.received == statistics.sent
+    expected = [bisect_right(sorted(sizes), bound) for bound in statistics.sent.bounds]
+    assert list(statistics.sent.cumulative()) == [*expected, len(sizes)]
+    assert statistics.sent.total == sum(sizes)
 
 
 @given(st.lists(st.sampled_from([100, 200, 302, 404, 500, None, 777]), max_size=50))
