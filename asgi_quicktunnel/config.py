@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -16,6 +16,7 @@ from asgi_quicktunnel.option_values import (
     boolean,
     host_and_port,
     ip_and_port,
+    shown,
 )
 
 __all__ = [
@@ -87,6 +88,9 @@ class TunnelConfig:
             [QUICKTUNNEL_GRACE_PERIOD].
         diagnostics_path: where local visitors find the diagnostics, None switches them off
             [QUICKTUNNEL_DIAGNOSTICS_PATH; empty for None].
+        diagnostics_token: a secret of at least 16 characters that lets other hosts, straight and
+            never through a tunnel, see the diagnostics too: as `Authorization: Bearer SECRET`, or
+            once as `?token=SECRET` [QUICKTUNNEL_DIAGNOSTICS_TOKEN; empty for None].
         on_url: called with the public URL, on the event loop, each time one begins to work; sync or
             async. What it raises is logged.
         url_file: path of a file that holds the URL while it works [QUICKTUNNEL_URL_FILE].
@@ -127,6 +131,7 @@ class TunnelConfig:
     handshake_timeout: float = 30.0
     grace_period: float = 30.0
     diagnostics_path: str | None = "/_quicktunnel"
+    diagnostics_token: str | None = field(default=None, repr=False)
     on_url: OnUrl | None = None
     url_file: str | None = None
     reuse_url: bool = True
@@ -147,7 +152,9 @@ class TunnelConfig:
         for option, takes in TAKES.items():
             value = getattr(self, option)
             if not takes.usable(value):
-                raise ConfigError(f"{option}={value!r} can't be used: it takes {takes.what}")
+                raise ConfigError(
+                    f"{option}={shown(option, value)} can't be used: it takes {takes.what}"
+                )
         object.__setattr__(self, "ha_connections", min(max(self.ha_connections, 1), 4))
 
     @property
@@ -237,7 +244,9 @@ class TunnelConfig:
                 usable = takes.usable(options[option])
             if not usable:
                 what = "1 or 0" if parse is boolean else takes.what
-                raise ConfigError(f"{variable}={text!r} can't be used: it takes {what}")
+                raise ConfigError(
+                    f"{variable}={shown(option, text)} can't be used: it takes {what}"
+                )
         return cls(**options)
 
 

@@ -72,7 +72,9 @@ class QuickTunnelASGI:
         if self.__enabled and self.__config.diagnostics_path is not None:
             publication = self.__publication
             self.__diagnostics = Diagnostics(
-                self.__config.diagnostics_path, lambda: publication.tunnel
+                self.__config.diagnostics_path,
+                lambda: publication.tunnel,
+                access_token=self.__config.diagnostics_token,
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

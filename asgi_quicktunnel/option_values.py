@@ -15,12 +15,14 @@ from asgi_quicktunnel.origin_address import OriginAddress, is_host
 __all__ = [
     "ENVIRONMENT",
     "LOCAL_EDGE",
+    "SECRET",
     "TAKES",
     "EngineName",
     "Takes",
     "boolean",
     "host_and_port",
     "ip_and_port",
+    "shown",
 ]
 
 EngineName = Literal["auto", "native", "aioquic"]
@@ -98,6 +100,17 @@ def _is_plain_path(value: Any) -> bool:
     )
 
 
+def _is_secret(value: Any) -> bool:
+    """Whether it is long enough, and fits into a header and a query as it is."""
+    return (
+        isinstance(value, str)
+        and _SHORTEST_SECRET <= len(value) <= _LONGEST_SECRET
+        and value.isascii()
+        and value.isprintable()
+        and not set(value) & set(" &#")
+    )
+
+
 def _seconds_from(lowest: float, *, or_none: bool = False) -> Takes:
     def usable(value: Any) -> bool:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -117,6 +130,11 @@ def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def shown(option: str, value: Any) -> str:
+    """A value as an error says it; a secret is left out."""
+    return "'***'" if option in SECRET else repr(value)
 
 
 def boolean(text: str) -> bool:
@@ -171,6 +189,7 @@ _DNS_PORT = 53
 _LONGEST = 3600.0  # s
 _LARGEST = 1 << 30  # bytes
 _MOST_IDLE = 1000  # connections
+_SHORTEST_SECRET, _LONGEST_SECRET = 16, 1000  # characters
 _PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")  # RFC 3986 §2.3, what is never percent-encoded
 
 TAKES: dict[str, Takes] = {
@@ -220,6 +239,11 @@ TAKES: dict[str, Takes] = {
     "handshake_timeout": _seconds_from(0.1),
     "grace_period": _seconds_from(0.0),
     "diagnostics_path": Takes(_or_none(_is_plain_path), 'a path such as "/_quicktunnel", or None'),
+    "diagnostics_token": Takes(
+        _or_none(_is_secret),
+        f"{_SHORTEST_SECRET} to {_LONGEST_SECRET} printable ASCII characters without spaces, & "
+        "and #, or None",
+    ),
     "on_url": Takes(_or_none(callable), "a function that takes the URL"),
     "url_file": Takes(_or_none(_is_file_to_be), "a path in a folder that exists"),
     "reuse_url": Takes(_is_boolean, "True or False"),
@@ -255,9 +279,12 @@ ENVIRONMENT: dict[str, Callable[[str], Any]] = {
     "handshake_timeout": float,
     "grace_period": float,
     "diagnostics_path": _optional,
+    "diagnostics_token": _optional,
     "url_file": _optional,
     "reuse_url": boolean,
     "websocket_ping_interval": _optional_number,
     "websocket_ping_timeout": _optional_number,
     "websocket_max_message_size": int,
 }
+
+SECRET = frozenset({"diagnostics_token"})  # values that nothing may show

@@ -48,6 +48,7 @@ def test_defaults():
         "handshake_timeout": 30.0,
         "grace_period": 30.0,
         "diagnostics_path": "/_quicktunnel",
+        "diagnostics_token": None,
         "on_url": None,
         "url_file": None,
         "reuse_url": True,
@@ -159,6 +160,8 @@ def test_it_can_not_be_changed():
             ["", "/", "x", "x/y", "/x/", "//x", "/x?y", "/x#y", "/%78", "/x y", "/x//y", "/x/../y",
              "/{x}", "/é", 7],
         ),
+        ("diagnostics_token", ["", "x" * 15, "x" * 1001, " " + "x" * 20, "x" * 20 + "é",
+                               "x" * 20 + "\n", "x" * 20 + "&", "x" * 20 + "#", 7, b"x" * 20]),
         ("websocket_ping_interval", [0, -1, 3601, float("nan"), "20", True]),
         ("websocket_ping_timeout", [0, -1, 3601, float("inf"), "20", False]),
         ("websocket_max_message_size", [0, -1, (1 << 30) + 1, 1.5, "16", True, None]),
@@ -172,6 +175,19 @@ def test_a_value_that_can_not_be_used_is_named(option, values):
         message = str(caught.value)
         assert message.startswith(f"{option}=")
         assert "can't be used: it takes " in message
+
+
+def test_a_secret_is_never_shown():
+    """Neither where a config is printed nor where an error says what was wrong."""
+    config = TunnelConfig(diagnostics_token="a-secret-of-mine-alone")
+    assert "a-secret" not in repr(config)
+    with pytest.raises(ConfigError) as caught:
+        TunnelConfig(diagnostics_token="too-short")
+    assert str(caught.value).startswith("diagnostics_token='***' can't be used: it takes 16 to")
+    with pytest.raises(ConfigError) as caught:
+        TunnelConfig.from_env({"QUICKTUNNEL_DIAGNOSTICS_TOKEN": "too-short"})
+    assert "too-short" not in str(caught.value)
+    assert str(caught.value).startswith("QUICKTUNNEL_DIAGNOSTICS_TOKEN='***' can't")
 
 
 def test_a_config_error_is_a_value_error():
@@ -209,6 +225,9 @@ def test_a_config_error_is_a_value_error():
         ("grace_period", 0),
         ("diagnostics_path", None),
         ("diagnostics_path", "/debug/tunnel"),
+        ("diagnostics_token", None),
+        ("diagnostics_token", "x" * 16),
+        ("diagnostics_token", "S3cret+/=?%;,:@!$~" + "x" * 982),
         ("websocket_ping_interval", None),
         ("websocket_ping_interval", 0.1),
         ("websocket_ping_timeout", None),
@@ -294,6 +313,7 @@ def environment(pem):
         "handshake_timeout": ("4.5", 4.5),
         "grace_period": ("2.5", 2.5),
         "diagnostics_path": ("/d", "/d"),
+        "diagnostics_token": ("x" * 16, "x" * 16),
         "url_file": ("/url", "/url"),
         "reuse_url": ("no", False),
         "websocket_ping_interval": ("2.5", 2.5),
@@ -326,6 +346,7 @@ def test_an_empty_variable_means_none_where_none_is_possible():
     environ = dict.fromkeys(
         (
             "QUICKTUNNEL_DIAGNOSTICS_PATH",
+            "QUICKTUNNEL_DIAGNOSTICS_TOKEN",
             "QUICKTUNNEL_MAX_RECONNECT_ATTEMPTS",
             "QUICKTUNNEL_EDGE",
             "QUICKTUNNEL_ORIGIN",
@@ -341,7 +362,7 @@ def test_an_empty_variable_means_none_where_none_is_possible():
     )
     config = TunnelConfig.from_env(environ)
     assert config.websocket_ping_interval is config.websocket_ping_timeout is None
-    assert config.max_reconnect_attempts is None
+    assert config.max_reconnect_attempts is config.diagnostics_token is None
     assert config.diagnostics_path is config.edge is config.nameservers is config.ca_file is None
     assert config.origin is config.host_header is config.origin_ca_file is None
     assert config.origin_response_timeout is None

@@ -9,7 +9,7 @@ from starlette.types import Scope
 from asgi_quicktunnel.origin.base import from_tunnel
 from asgi_quicktunnel.origin.mark import MARK_HEADER
 
-__all__ = ["is_local"]
+__all__ = ["is_direct", "is_local"]
 
 
 def is_local(scope: Scope) -> bool:
@@ -23,7 +23,19 @@ def is_local(scope: Scope) -> bool:
     Args:
         scope: an ASGI "http" or "websocket" scope (ASGI HTTP 2.3, WebSocket 2.3).
     """
-    if from_tunnel(scope) or not _peer_is_loopback(scope):
+    return is_direct(scope) and _peer_is_loopback(scope) and _has_own_host(scope)
+
+
+def is_direct(scope: Scope) -> bool:
+    """Whether nobody stands between the visitor and this server, and no other site's page asks.
+
+    From whatever machine, and under whatever name of this server: who asks is another question.
+    Pure; whatever is malformed counts against the request.
+
+    Args:
+        scope: an ASGI "http" or "websocket" scope.
+    """
+    if from_tunnel(scope):
         return False
     headers = _headers_by_name(scope)
     if any(_tells_of_a_proxy(name) for name in headers):
@@ -31,7 +43,7 @@ def is_local(scope: Scope) -> bool:
     if not set(headers.get("sec-fetch-site", ())) <= {"none", "same-origin"}:
         return False
     hosts = headers.get("host", ())
-    if len(hosts) != 1 or not _is_own_host(hosts[0], scope):
+    if len(hosts) != 1:
         return False
     origins = headers.get("origin", ())
     if not origins:
@@ -55,6 +67,11 @@ def _headers_by_name(scope: Scope) -> dict[str, list[str]]:
 
 def _tells_of_a_proxy(name: str) -> bool:
     return name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIXES)
+
+
+def _has_own_host(scope: Scope) -> bool:
+    hosts = _headers_by_name(scope).get("host", ())
+    return len(hosts) == 1 and _is_own_host(hosts[0], scope)
 
 
 def _is_own_host(host: str, scope: Scope) -> bool:

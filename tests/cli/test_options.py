@@ -109,3 +109,11 @@ def test_display_settings_are_taken_out():
         json=True, quiet=False, qr=False, steps=False
     )
     assert values == {"other": 1}
+
+
+def test_a_secret_that_can_not_be_used_is_not_shown():
+    """The message names the option and what would do."""
+    said = parsed("--diagnostics-token", "too-short")
+    assert "--diagnostics-token" in said
+    assert "16 to 1000 printable ASCII characters" in said
+    assert "too-short" not in said

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asgi_quicktunnel.diagnostics.local import is_local
+from asgi_quicktunnel.diagnostics.local import is_direct, is_local
 from asgi_quicktunnel.origin.base import TUNNEL_SCOPE_KEY, TunnelMark
 from asgi_quicktunnel.origin.mark import MARK, MARK_HEADER
 
@@ -258,3 +258,40 @@ def test_a_scope_without_a_scheme_is_plain_http():
     own = scope(host="localhost", server=("127.0.0.1", 80))
     del own["scheme"]
     assert is_local(own)
+
+
+@pytest.mark.parametrize(
+    ("headers", "changes"),
+    [
+        ([], {}),
+        ([], {"client": ("192.168.1.7", 50000), "host": "192.168.1.5:8000"}),
+        ([], {"client": None, "host": "devbox.example"}),
+        ([("origin", "http://devbox:8000")], {"host": "devbox:8000"}),
+        ([("origin", "http://devbox:8000")], {"host": "devbox:8000", "kind": "websocket"}),
+        ([("sec-fetch-site", "same-origin")], {"host": "devbox:8000"}),
+    ],
+)
+def test_a_visitor_may_come_straight_from_anywhere(headers, changes):
+    """Direct says nothing of the machine, and nothing of the name it has for us."""
+    assert is_direct(scope(*headers, **changes))
+
+
+@pytest.mark.parametrize(
+    ("headers", "changes"),
+    [
+        ([("x-forwarded-for", "192.0.2.1")], {}),
+        ([("cf-ray", "8f")], {}),
+        ([(MARK_HEADER.decode(), "")], {}),
+        ([("sec-fetch-site", "cross-site")], {}),
+        ([("sec-fetch-site", "same-site")], {}),
+        ([("origin", "https://attacker.example")], {}),
+        ([("origin", "null")], {}),
+        ([("host", "localhost:8000")], {}),
+        ([], {"host": None}),
+        ([], {"kind": "websocket"}),
+        ([], {TUNNEL_SCOPE_KEY: TunnelMark(0, "bog01", None, None)}),
+    ],
+)
+def test_proxies_tunnels_and_pages_of_others_are_not_direct(headers, changes):
+    """What stands between shows, and so does another site's page."""
+    assert not is_direct(scope(*headers, **changes))

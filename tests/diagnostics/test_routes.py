@@ -69,6 +69,8 @@ async def test_answers_stay_private(path):
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-frame-options"] == "DENY"
     assert response.headers["cross-origin-resource-policy"] == "same-origin"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "no-referrer"
     assert not [name for name in response.headers if name.startswith("access-control-")]
 
 
@@ -77,8 +79,101 @@ async def test_only_reading_is_answered():
     async with visitor(Around(the_app)) as client:
         head = await client.head(STATUS)
         assert (head.status_code, head.content) == (200, b"")
-        assert (await client.post(STATUS)).status_code == 405
+        token = (await client.get("/_quicktunnel/token")).json()["token"]
+        trusted = {"x-quicktunnel-token": token}
+        assert (await client.post(STATUS, headers=trusted)).status_code == 405
         assert (await client.options(STATUS)).status_code == 405
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "BREW"])
+@pytest.mark.parametrize("path", [STATUS, "/_quicktunnel/requests/1/replay", "/_quicktunnel"])
+async def test_what_changes_something_needs_the_token(method, path):
+    """Without the word that our page knows it is refused, whatever it asks for."""
+    app = Around(the_app)
+    async with visitor(app) as client:
+        for headers in ({}, {"x-quicktunnel-token": "x"}, {"x-quicktunnel-token": ""}):
+            refused = await client.request(method, path, headers=headers)
+            assert refused.status_code == 403
+            assert refused.headers["cache-control"] == "no-store"
+            assert refused.json() == {
+                "version": 1,
+                "error": "this needs the header X-Quicktunnel-Token; GET /_quicktunnel/token "
+                "gives it",
+            }
+        trusted = {"x-quicktunnel-token": app.diagnostics.page_token.value}
+        assert (await client.request(method, path, headers=trusted)).status_code in (404, 405)
+
+
+async def test_the_token_is_given_to_readers():
+    """It is the same each time, and another app's is another."""
+    app = Around(the_app)
+    described = (await get("/_quicktunnel/token", app=app)).json()
+    assert described == {"version": 1, "token": app.diagnostics.page_token.value}
+    assert (await get("/_quicktunnel/token", app=app)).json() == described
+    assert (await get("/_quicktunnel/token")).json() != described
+
+
+SECRET = "a-secret-of-mine-alone"
+
+
+def guarded():
+    diagnostics = Diagnostics("/_quicktunnel", lambda: None, access_token=SECRET)
+    return Around(the_app, diagnostics)
+
+
+async def test_a_neighbour_with_the_secret_is_answered():
+    """By header; without it, or with another one, the app is all there is."""
+    async with visitor(guarded(), client=("192.168.1.7", 1)) as neighbour:
+        shown = {"authorization": f"Bearer {SECRET}", "host": "devbox:8000"}
+        answer = await neighbour.get(STATUS, headers=shown)
+        assert answer.json() == describe(None)
+        assert answer.headers["cache-control"] == "no-store"
+        assert "set-cookie" not in answer.headers
+        for headers in ({}, {"authorization": f"Bearer {SECRET[:-1]}"}):
+            assert (await neighbour.get(STATUS, headers=headers)).text == "the app"
+        assert (await neighbour.get(STATUS, params={"token": "x" * 20})).text == "the app"
+        assert (await neighbour.get("/", params={"token": SECRET})).text == "the app"
+    async with visitor(Around(the_app), client=("192.168.1.7", 1)) as neighbour:
+        assert (await neighbour.get(STATUS, headers=shown)).text == "the app"
+
+
+async def test_a_neighbours_browser_shows_the_secret_once():
+    """The query becomes a cookie of our path, and the address that is left has no secret."""
+    async with visitor(guarded(), client=("192.168.1.7", 1)) as neighbour:
+        first = await neighbour.get(STATUS, params={"a": "1", "token": SECRET})
+        assert (first.status_code, first.headers["location"]) == (303, STATUS + "?a=1")
+        assert SECRET not in first.headers["set-cookie"]
+        assert first.headers["cache-control"] == "no-store"
+        assert (await neighbour.get(first.headers["location"])).json() == describe(None)
+        token = (await neighbour.get("/_quicktunnel/token")).json()["token"]
+        trusted = {"x-quicktunnel-token": token}
+        assert (await neighbour.post(STATUS)).status_code == 403
+        assert (await neighbour.post(STATUS, headers=trusted)).status_code == 405
+        assert (await neighbour.get("/")).request.headers.get("cookie") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "where"),
+    [(STATUS, "", "/_quicktunnel"), ("/api" + STATUS, "/api", "/api/_quicktunnel")],
+)
+async def test_the_cookie_has_the_path_that_the_visitor_sees(path, root_path, where):
+    """Also where the server's root_path stands before it."""
+    async with visitor(guarded(), root_path=root_path) as client:
+        first = await client.get(path, params={"token": SECRET})
+    assert first.headers["location"] == path
+    assert f"; Path={where}; " in first.headers["set-cookie"]
+
+
+async def test_the_secret_leaves_the_scope_before_anybody_logs_it():
+    """Servers write their access log from the scope, when the answer begins."""
+    for method in ("GET", "POST"):
+        scope = http_scope(
+            raw_path=STATUS.encode(), method=method, query_string=f"token={SECRET}&a".encode()
+        )
+        diagnostics = guarded().diagnostics
+        assert diagnostics.claims(scope)
+        assert await status_of(diagnostics, scope) == (303 if method == "GET" else 403)
+        assert scope["query_string"] == b"a"
 
 
 @pytest.mark.parametrize(
@@ -219,6 +314,20 @@ async def test_a_request_with_an_origin_is_the_apps_within_a_stack(origin):
     response = await get(STATUS, app=inside_a_stack(), origin=origin)
     assert response.status_code == 404
     assert "connector_id" not in response.text
+
+
+async def test_our_page_is_answered_within_a_stack_when_it_has_the_token():
+    """A browser names the origin of each POST, so the token has to tell that it is our page's."""
+    app = inside_a_stack()
+    async with visitor(app) as client:
+        token = (await client.get("/_quicktunnel/token")).json()["token"]
+        own = {"origin": OWN}
+        trusted = own | {"x-quicktunnel-token": token}
+        assert (await client.post(STATUS, headers=trusted)).status_code == 405
+        assert (await client.post(STATUS, headers=own)).status_code == 404
+        assert (await client.get(STATUS, headers=trusted)).status_code == 404
+        other = trusted | {"origin": "https://attacker.example"}
+        assert (await client.post(STATUS, headers=other)).status_code == 404
 
 
 async def test_our_own_origin_is_answered_where_nothing_stands_outside():
