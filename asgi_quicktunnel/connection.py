@@ -13,6 +13,7 @@ from asgi_quicktunnel.events import Dialled, Emit
 from asgi_quicktunnel.model import Credentials, EdgeAddress, Registration
 from asgi_quicktunnel.origin.base import ConnectionFacts, Origin
 from asgi_quicktunnel.protocol.registration import ClientIdentity
+from asgi_quicktunnel.statistics import ConnectionStatistics
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
 from asgi_quicktunnel.transport.engine import ClientSettings
 from asgi_quicktunnel.transport.engines import Engine
@@ -207,6 +208,19 @@ class HaConnection:
     def statistics(self) -> TransportStatistics | None:
         """A snapshot, or None before the dial succeeded."""
         return self._transport.statistics() if self._transport is not None else None
+
+    def snapshot(self) -> ConnectionStatistics | None:
+        """What is told of it, or None before the registration; may be called in any thread."""
+        transport, registration = self.statistics(), self.registration
+        if transport is None or registration is None:
+            return None
+        return ConnectionStatistics(
+            conn_index=self.conn_index,
+            colo=registration.colo,
+            age=time.monotonic() - self.registered_at,
+            requests=self.requests,
+            transport=transport,
+        )
 
     async def _cut_off(self) -> int:
         unfinished = tuple(self._requests.values())

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import enum
 import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from asgi_quicktunnel.events import TunnelState
+from asgi_quicktunnel.model import EdgeAddress
 from asgi_quicktunnel.origin.pool import PoolStatistics
 from asgi_quicktunnel.transport.base import TransportStatistics
 
-__all__ = ["ConnectionStatistics", "Transferred", "TunnelStatistics"]
+__all__ = [
+    "ConnectionState",
+    "ConnectionStatistics",
+    "MissingConnection",
+    "Transferred",
+    "TunnelStatistics",
+    "missing_connections",
+]
+
+
+class ConnectionState(enum.Enum):
+    """Where one HA connection stands.
+
+    REGISTERED: visitors come through it. CONNECTING: it is dialled or asks to be registered.
+    WAITING: for the next try, after a loss or a failure, or for the edge's addresses. GIVEN_UP: it
+    failed for good, or `max_reconnect_attempts` times.
+    """
+
+    REGISTERED = "registered"
+    CONNECTING = "connecting"
+    WAITING = "waiting"
+    GIVEN_UP = "given_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +79,19 @@ class ConnectionStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingConnection:
+    """A connection that is wanted and not registered.
+
+    Attributes:
+        address: where it is being dialled, or None.
+    """
+
+    conn_index: int
+    state: ConnectionState
+    address: EdgeAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TunnelStatistics:
     """A snapshot of a tunnel.
 
@@ -67,6 +104,7 @@ class TunnelStatistics:
         transferred: totals since the start, lost connections included.
         reconnects: how often a registered connection was lost.
         pool: the connections to the origin in proxy mode, else None.
+        missing: connections of this process that are wanted and not registered, by index.
     """
 
     state: TunnelState
@@ -78,3 +116,28 @@ class TunnelStatistics:
     transferred: Transferred
     reconnects: int
     pool: PoolStatistics | None = None
+    missing: tuple[MissingConnection, ...] = ()
+
+
+def missing_connections(
+    *,
+    wanted: Collection[int],
+    given_up: Collection[int],
+    dialled: Mapping[int, EdgeAddress],
+    registered: Collection[int],
+) -> tuple[MissingConnection, ...]:
+    """Those that are not registered and should be, by index.
+
+    Args:
+        wanted: indexes that are kept.
+        given_up: indexes that are not kept any more because they failed.
+        dialled: where the connections of the moment were dialled, registered or not.
+        registered: indexes among these that are registered.
+    """
+    missing = dict.fromkeys(given_up, ConnectionState.GIVEN_UP)
+    missing |= dict.fromkeys(wanted, ConnectionState.WAITING)
+    missing |= dict.fromkeys(dialled, ConnectionState.CONNECTING)
+    return tuple(
+        MissingConnection(index, missing[index], dialled.get(index))
+        for index in sorted(missing.keys() - registered)
+    )

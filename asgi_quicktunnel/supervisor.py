@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from asgi_quicktunnel.addresses import AddressBook
@@ -23,7 +22,12 @@ from asgi_quicktunnel.guard import Guard, shared_guard
 from asgi_quicktunnel.indexes import Indexes, OwnIndexes
 from asgi_quicktunnel.model import EdgeAddress
 from asgi_quicktunnel.reconnect import ReconnectPolicy, RenewalPolicy
-from asgi_quicktunnel.statistics import ConnectionStatistics, Transferred
+from asgi_quicktunnel.statistics import (
+    ConnectionStatistics,
+    MissingConnection,
+    Transferred,
+    missing_connections,
+)
 
 __all__ = ["Supervisor", "TunnelUnknownError"]
 
@@ -80,6 +84,7 @@ class Supervisor:
         self._retiring: set[HaConnection] = set()
         self._retirements: set[asyncio.Task[None]] = set()
         self._kept: set[int] = set()
+        self._given_up: set[int] = set()
         self._settled_at: float | None = None  # when a connection was first registered
         self._transferred = Transferred()
         self._draining = False
@@ -279,6 +284,7 @@ class Supervisor:
         retry = self._renewal.retry(cause) or retry
         if retry is None:
             self._kept.discard(conn_index)
+            self._given_up.add(conn_index)
             self._addresses.release(conn_index)
             logger.warning("connection %d was given up: %s", conn_index, cause)
             return None
@@ -326,18 +332,19 @@ class Supervisor:
 
     def statistics(self) -> tuple[ConnectionStatistics, ...]:
         """A snapshot of each connection that is registered now, by index."""
-        now = time.monotonic()
-        return tuple(
-            ConnectionStatistics(
-                conn_index=connection.conn_index,
-                colo=connection.registration.colo,
-                age=now - connection.registered_at,
-                requests=connection.requests,
-                transport=transport,
-            )
-            for connection in self.connections
-            if connection.registration is not None
-            and (transport := connection.statistics()) is not None
+        snapshots = (connection.snapshot() for connection in self.connections)
+        return tuple(snapshot for snapshot in snapshots if snapshot is not None)
+
+    def missing(self) -> tuple[MissingConnection, ...]:
+        """Those that are wanted and not registered, by index; none once draining."""
+        if self._draining:
+            return ()
+        connections = tuple(self._connections.values())
+        return missing_connections(
+            wanted=tuple(self._kept),
+            given_up=tuple(self._given_up),
+            dialled={each.conn_index: each.address for each in connections},
+            registered={each.conn_index for each in connections if each.registration is not None},
         )
 
     def transferred(self) -> Transferred:

@@ -163,17 +163,18 @@ class QuickTunnel:
 
     def statistics(self) -> TunnelStatistics:
         """A snapshot; may be called in any thread."""
-        status, origin = self._status, self._origin
+        status, origin, supervisor = self._status, self._origin, self._supervisor
         return TunnelStatistics(
             state=status.state,
             cause=status.cause,
             since=status.since,
             url=self._url,
             connector_id=self._connector_id,
-            connections=self._supervisor.statistics() if self._supervisor is not None else (),
+            connections=supervisor.statistics() if supervisor is not None else (),
             transferred=self._transferred(),
             reconnects=status.reconnects,
             pool=origin.statistics() if isinstance(origin, TcpOrigin) else None,
+            missing=supervisor.missing() if supervisor is not None else (),
         )
 
     async def aclose(self) -> None:

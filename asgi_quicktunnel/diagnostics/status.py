@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from asgi_quicktunnel.traffic import IndexStatistics
+
 if TYPE_CHECKING:  # it brings the QUIC engine along, and a page that nobody opened needs none
-    from asgi_quicktunnel.statistics import ConnectionStatistics
+    from asgi_quicktunnel.statistics import ConnectionStatistics, MissingConnection
     from asgi_quicktunnel.tunnel import QuickTunnel
 
 __all__ = ["STATUS_VERSION", "describe", "describe_readiness"]
@@ -17,17 +19,28 @@ def describe(tunnel: QuickTunnel | None) -> dict[str, Any]:
 
     Keys: `version` (1, changes when a key changes its meaning or goes), `state` (the value of
     `TunnelState`), `cause` (why, or null), `since` (seconds since the epoch), `url` (null before it
-    works), `connector_id` (null without a tunnel), `reconnects`, `streams_total`,
+    works), `connector_id` (null without a tunnel), `reconnects`, `requests_total`, `streams_total`,
     `bytes_received`, `bytes_sent` (all since the start), and `connections`, one for each that is
-    registered: `conn_index`, `colo`, `address` ("ip:port"), `age` (seconds), `rtt` (seconds or
-    null), `requests`, `streams_open`, `streams_refused`, `bytes_received`, `bytes_sent`,
-    `packets_lost`; and `pool`, null but in proxy mode: `open`, `idle`, `created`, `reused`,
-    `retried`, `failures`. Meanings as in `TunnelStatistics`, `ConnectionStatistics`,
-    `TransportStatistics` and `PoolStatistics`. No secret is among them.
+    registered: `conn_index`, `colo`, `address` ("ip:port"), `engine`, `age` (seconds), `rtt`
+    (seconds or null), `requests`, `streams_open`, `streams_total`, `streams_refused`,
+    `bytes_received`, `bytes_sent`, `packets_lost`, and what became of its index: `state` (the value
+    of `ConnectionState`), `protocol` ("quic"), `handshake_time` and `register_time` (seconds),
+    `registrations`, `reconnects`, `failures` (an object of counts by kind), `cause` (of the last
+    loss or failure since it was registered, or null); `missing`, one for each connection that is
+    wanted and not registered, with `conn_index`, `address` (or null) and the keys from `state`
+    on; and `pool`, null but in proxy mode: `open`, `idle`, `created`, `reused`, `retried`,
+    `failures`. Meanings as in `TunnelStatistics`, `ConnectionStatistics`, `TransportStatistics`,
+    `IndexStatistics` and `PoolStatistics`. No secret is among them.
     """
     if tunnel is None:
-        return {**_WITHOUT_TUNNEL, "connections": []}
+        return {**_WITHOUT_TUNNEL, "connections": [], "missing": []}
     statistics = tunnel.statistics()
+    traffic = tunnel.traffic
+    histories = {each.conn_index: each for each in traffic.statistics().indexes}
+
+    def history_of(conn_index: int) -> IndexStatistics:
+        return histories.get(conn_index) or IndexStatistics(conn_index)
+
     return {
         "version": STATUS_VERSION,
         "state": statistics.state.value,
@@ -36,10 +49,17 @@ def describe(tunnel: QuickTunnel | None) -> dict[str, Any]:
         "url": statistics.url,
         "connector_id": str(statistics.connector_id),
         "reconnects": statistics.reconnects,
+        "requests_total": traffic.requests,
         "streams_total": statistics.transferred.streams,
         "bytes_received": statistics.transferred.bytes_received,
         "bytes_sent": statistics.transferred.bytes_sent,
-        "connections": [_describe_connection(each) for each in statistics.connections],
+        "connections": [
+            _describe_connection(each, history_of(each.conn_index))
+            for each in statistics.connections
+        ],
+        "missing": [
+            _describe_missing(each, history_of(each.conn_index)) for each in statistics.missing
+        ],
         "pool": dataclasses.asdict(statistics.pool) if statistics.pool is not None else None,
     }
 
@@ -61,7 +81,9 @@ def describe_readiness(tunnel: QuickTunnel | None) -> dict[str, Any]:
     }
 
 
-def _describe_connection(connection: ConnectionStatistics) -> dict[str, Any]:
+def _describe_connection(
+    connection: ConnectionStatistics, history: IndexStatistics
+) -> dict[str, Any]:
     transport = connection.transport
     return {
         "conn_index": connection.conn_index,
@@ -72,10 +94,35 @@ def _describe_connection(connection: ConnectionStatistics) -> dict[str, Any]:
         "rtt": transport.rtt,
         "requests": connection.requests,
         "streams_open": transport.streams_open,
+        "streams_total": transport.streams_total,
         "streams_refused": transport.streams_refused,
         "bytes_received": transport.bytes_received,
         "bytes_sent": transport.bytes_sent,
         "packets_lost": transport.packets_lost,
+        "state": "registered",
+        **_describe_history(history),
+    }
+
+
+def _describe_missing(missing: MissingConnection, history: IndexStatistics) -> dict[str, Any]:
+    address = missing.address or history.address
+    return {
+        "conn_index": missing.conn_index,
+        "address": str(address) if address is not None else None,
+        "state": missing.state.value,
+        **_describe_history(history),
+    }
+
+
+def _describe_history(history: IndexStatistics) -> dict[str, Any]:
+    return {
+        "protocol": history.protocol,
+        "handshake_time": history.handshake_time,
+        "register_time": history.register_time,
+        "registrations": history.registrations,
+        "reconnects": history.reconnects,
+        "failures": dict(history.failures),
+        "cause": history.cause,
     }
 
 
@@ -88,6 +135,7 @@ _WITHOUT_TUNNEL = {
     "url": None,
     "connector_id": None,
     "reconnects": 0,
+    "requests_total": 0,
     "streams_total": 0,
     "bytes_received": 0,
     "bytes_sent": 0,

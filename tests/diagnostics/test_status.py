@@ -7,22 +7,44 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from asgi_quicktunnel.diagnostics.status import describe, describe_readiness
-from asgi_quicktunnel.events import TunnelState
-from asgi_quicktunnel.model import EdgeAddress
+from asgi_quicktunnel.errors import DialError
+from asgi_quicktunnel.events import ConnectionLost, Dialled, Registered, RequestDone, TunnelState
+from asgi_quicktunnel.model import EdgeAddress, Registration
 from asgi_quicktunnel.origin.pool import PoolStatistics
-from asgi_quicktunnel.statistics import ConnectionStatistics, Transferred, TunnelStatistics
+from asgi_quicktunnel.statistics import (
+    ConnectionState,
+    ConnectionStatistics,
+    MissingConnection,
+    Transferred,
+    TunnelStatistics,
+)
+from asgi_quicktunnel.traffic import Traffic
 from asgi_quicktunnel.transport.base import TransportStatistics
 from asgi_quicktunnel.tunnel import QuickTunnel
 
 
 class Snapshot:
-    """Has the one method that the diagnostics ask of a tunnel."""
+    """Has what the diagnostics ask of a tunnel."""
 
-    def __init__(self, statistics):
+    def __init__(self, statistics, *events):
         self._statistics = statistics
+        self.traffic = Traffic()
+        for event in events:
+            self.traffic.on_event(event)
 
     def statistics(self):
         return self._statistics
+
+
+NOTHING_YET = {
+    "protocol": None,
+    "handshake_time": None,
+    "register_time": None,
+    "registrations": 0,
+    "reconnects": 0,
+    "failures": {},
+    "cause": None,
+}
 
 
 def test_status_without_a_tunnel():
@@ -35,10 +57,12 @@ def test_status_without_a_tunnel():
         "url": None,
         "connector_id": None,
         "reconnects": 0,
+        "requests_total": 0,
         "streams_total": 0,
         "bytes_received": 0,
         "bytes_sent": 0,
         "connections": [],
+        "missing": [],
         "pool": None,
     }
 
@@ -67,7 +91,16 @@ def test_status_of_a_tunnel_with_a_connection():
             transferred=Transferred(8, 600, 700),
             reconnects=1,
             pool=PoolStatistics(open=6, idle=5, created=9, reused=8, retried=2, failures=4),
-        )
+            missing=(
+                MissingConnection(1, ConnectionState.CONNECTING, EdgeAddress("192.0.2.1", 7844)),
+                MissingConnection(2, ConnectionState.WAITING),
+                MissingConnection(3, ConnectionState.GIVEN_UP),
+            ),
+        ),
+        Dialled(0, transport.address, "quic", 0.04),
+        Registered(0, transport.address, Registration(uuid.UUID(int=1), "bog01"), 0.1),
+        ConnectionLost(2, EdgeAddress("192.0.2.2", 7844), DialError("no answer", address="")),
+        RequestDone(0, "GET", "/", 200, 0.01, 0, 5),
     )
     assert json.loads(json.dumps(describe(tunnel))) == {
         "version": 1,
@@ -77,6 +110,7 @@ def test_status_of_a_tunnel_with_a_connection():
         "url": "https://words.example",
         "connector_id": "00000000-0000-0000-0000-000000000007",
         "reconnects": 1,
+        "requests_total": 1,
         "streams_total": 8,
         "bytes_received": 600,
         "bytes_sent": 700,
@@ -90,11 +124,32 @@ def test_status_of_a_tunnel_with_a_connection():
                 "rtt": 0.02,
                 "requests": 5,
                 "streams_open": 1,
+                "streams_total": 5,
                 "streams_refused": 2,
                 "bytes_received": 300,
                 "bytes_sent": 400,
                 "packets_lost": 3,
+                "state": "registered",
+                "protocol": "quic",
+                "handshake_time": 0.04,
+                "register_time": 0.1,
+                "registrations": 1,
+                "reconnects": 0,
+                "failures": {},
+                "cause": None,
             }
+        ],
+        "missing": [
+            {"conn_index": 1, "address": "192.0.2.1:7844", "state": "connecting"} | NOTHING_YET,
+            {
+                "conn_index": 2,
+                "address": "192.0.2.2:7844",
+                "state": "waiting",
+                **NOTHING_YET,
+                "failures": {"dial": 1},
+                "cause": "no answer",
+            },
+            {"conn_index": 3, "address": None, "state": "given_up"} | NOTHING_YET,
         ],
         "pool": {
             "open": 6,

@@ -7,7 +7,9 @@ import os
 import anyio
 import pytest
 
+from asgi_quicktunnel import QuickTunnel
 from asgi_quicktunnel.connection import ConnectionPlan
+from asgi_quicktunnel.diagnostics.status import describe
 from asgi_quicktunnel.emulator.faults import RegistrationFault
 from asgi_quicktunnel.errors import ConnectionLost as Lost
 from asgi_quicktunnel.errors import DialError, RegistrationError
@@ -217,6 +219,57 @@ async def test_the_url_stays_when_the_edge_closes(tunnelled):
         assert (await visitor.get("/")).text == "here"
         assert tunnel.url == url
         assert tunnel.statistics().reconnects == 1
+
+
+async def test_what_is_missing_is_told_while_it_is(tunnelled):
+    """A lost connection is described with where it stands and why, until it is back."""
+    async with tunnelled(app) as (edge, tunnel, _):
+        (before,) = describe(tunnel)["connections"]
+        assert (before["state"], before["protocol"]) == ("registered", "quic")
+        assert 0 < before["handshake_time"] <= before["register_time"] < 10
+        assert (before["registrations"], before["reconnects"], before["failures"]) == (1, 0, {})
+        assert describe(tunnel)["missing"] == []
+        edge.faults.registration = RegistrationFault("later", retry_after=0.05)
+        edge.connections[0].close()
+        states = set()
+        with anyio.fail_after(20):
+            while True:
+                described = describe(tunnel)
+                states |= {each["state"] for each in described["missing"]}
+                refusals = [each["failures"] for each in described["missing"]]
+                if len(states) == 2 and refusals and refusals[0].get("registration", 0) >= 2:
+                    break
+                await asyncio.sleep(0)
+        assert states == {"connecting", "waiting"}
+        (missing,) = described["missing"]
+        assert described["connections"] == []
+        assert (missing["conn_index"], missing["reconnects"]) == (0, 1)
+        assert missing["address"] == before["address"]
+        assert "later" in missing["cause"]
+        edge.faults.registration = None
+        with anyio.fail_after(20):
+            await edge.wait_registered()
+            while describe(tunnel)["missing"]:
+                await asyncio.sleep(0)
+        (after,) = describe(tunnel)["connections"]
+        assert (after["registrations"], after["reconnects"], after["cause"]) == (2, 1, None)
+        assert tunnel.traffic.statistics().indexes[0].registrations == 2
+
+
+async def test_a_connection_that_was_given_up_stays_missing(local_edge):
+    """After the last allowed try its index is told as given up, while the other one serves."""
+    with anyio.fail_after(30):
+        async with QuickTunnel(
+            app, local_edge.config(ha_connections=2, max_reconnect_attempts=0)
+        ) as tunnel:
+            await local_edge.wait_registered(2)
+            second = next(each for each in local_edge.connections if each.conn_index == 1)
+            second.close()
+            while [each["state"] for each in describe(tunnel)["missing"]] != ["given_up"]:
+                await asyncio.sleep(0.01)
+            (missing,) = describe(tunnel)["missing"]
+            assert missing["conn_index"] == 1
+            assert [each["conn_index"] for each in describe(tunnel)["connections"]] == [0]
 
 
 async def test_a_wrong_server_is_an_error_that_says_so():
