@@ -25,6 +25,7 @@ from asgi_quicktunnel.errors import (
 )
 
 if TYPE_CHECKING:
+    from asgi_quicktunnel.diagnostics.metrics import QuickTunnelCollector
     from asgi_quicktunnel.middleware import QuickTunnelASGI
     from asgi_quicktunnel.tunnel import QuickTunnel
 
@@ -40,6 +41,7 @@ __all__ = [
     "ProvisioningError",
     "QuickTunnel",
     "QuickTunnelASGI",
+    "QuickTunnelCollector",
     "QuickTunnelError",
     "RateLimited",
     "RegistrationError",
@@ -64,4 +66,5 @@ def __dir__() -> list[str]:
 _LAZY = {
     "QuickTunnel": "asgi_quicktunnel.tunnel",
     "QuickTunnelASGI": "asgi_quicktunnel.middleware",
+    "QuickTunnelCollector": "asgi_quicktunnel.diagnostics.metrics",
 }

@@ -53,6 +53,7 @@ LIBRARIES = {
     "httptools": ("origin/tcp_answer.py",),
     "dns": ("srv.py", "readiness/", "emulator/zone.py"),
     "click": ("cli/",),
+    "prometheus_client": ("diagnostics/metrics.py",),
     "rich": ("display/", "cli/doctor.py"),
     "segno": ("display/qr.py",),
     "uvicorn": ("demo.py", "cli/run.py", "cli/child.py"),
@@ -145,7 +146,7 @@ def test_importing_the_package_is_light():
 def test_what_a_tunnel_may_do_without_is_not_loaded():
     """Who needs no DNS and no aioquic pays for neither, nor for what they bring along."""
     loaded = loaded_by(f"import {PACKAGE}.middleware, {PACKAGE}.tunnel")
-    assert not loaded & {"aioquic", "cryptography", "dns", "trio"}
+    assert not loaded & {"aioquic", "cryptography", "dns", "prometheus_client", "trio"}
 
 
 def test_every_public_name_is_there():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from asgi_quicktunnel import TunnelConfig, option_values
+from asgi_quicktunnel.diagnostics.figures import FAMILIES
 from asgi_quicktunnel.display.json_lines import as_object
 
 from tests_support import told
@@ -30,6 +31,18 @@ def test_the_table_of_options_is_complete():
     for option, variable in rows.items():
         expected = f"QUICKTUNNEL_{option.upper()}" if option in option_values.ENVIRONMENT else ""
         assert variable == expected
+
+
+def test_the_table_of_metrics_is_complete():
+    """Each metric has a row with its labels, and there is no other row."""
+    table = README[README.index("| metric |") :].split("\n\n")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) ?\|", table, re.MULTILINE))
+    assert rows.keys() == {family.name for family in FAMILIES}
+    for family in FAMILIES:
+        if family.kind == "histogram":
+            assert rows[family.name] == "histogram"
+        else:
+            assert tuple(re.findall(r"`(\w+)`", rows[family.name])) == family.labels
 
 
 @pytest.mark.slow

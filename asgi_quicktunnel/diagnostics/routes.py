@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -54,6 +55,7 @@ class Diagnostics:
                 Route(path + "/status", self._status),
                 Route(path + "/ready", self._ready),
                 Route(path + "/traffic", self._traffic),
+                Route(path + "/metrics", self._metrics),
                 Route(path + "/token", self._token),
             ]
         )
@@ -130,8 +132,20 @@ class Diagnostics:
     async def _traffic(self, request: Request) -> JSONResponse:
         return JSONResponse(describe_traffic(self._tunnel()))
 
+    async def _metrics(self, request: Request) -> Response:
+        accept = request.headers.get("accept", "")
+        text, content_type = await run_in_threadpool(_render_metrics, self._tunnel(), accept)
+        return Response(text, headers={"content-type": content_type})
+
     async def _token(self, request: Request) -> JSONResponse:
         return JSONResponse({"version": 1, "token": self.page_token.value})
+
+
+def _render_metrics(tunnel: QuickTunnel | None, accept: str) -> tuple[bytes, str]:
+    # Not above: its library is for who asks for metrics, and takes a while to load.
+    from asgi_quicktunnel.diagnostics.metrics import render_metrics
+
+    return render_metrics(tunnel, accept)
 
 
 def _route_path(scope: Scope) -> str:

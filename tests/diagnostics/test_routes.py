@@ -61,6 +61,20 @@ async def test_readiness():
     assert response.json() == describe_readiness(None)
 
 
+async def test_traffic_and_metrics():
+    """Both are there, the second in the format that Prometheus asks for."""
+    described = (await get("/_quicktunnel/traffic")).json()
+    assert (described["version"], described["counts"]) == (1, [])
+    plain = await get("/_quicktunnel/metrics")
+    assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "quicktunnel_build_info{" in plain.text
+    modern = await get("/_quicktunnel/metrics", accept="application/openmetrics-text")
+    assert modern.headers["content-type"].startswith("application/openmetrics-text; version=1")
+    assert modern.text.endswith("# EOF\n")
+    for response in (plain, modern):
+        assert response.headers["cache-control"] == "no-store"
+
+
 @pytest.mark.parametrize("path", [STATUS, "/_quicktunnel", "/_quicktunnel/no-such-page"])
 async def test_answers_stay_private(path):
     """Whatever the status: not stored, not framed, not loaded by other origins."""
