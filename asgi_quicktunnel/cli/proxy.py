@@ -67,7 +67,7 @@ async def _run(tunnel: QuickTunnel, stop: StopSignals, failed: asyncio.Event) ->
 # Of use where an ASGI server is around the tunnel, or given by the argument.
 NOT_HERE = (
     *("mode", "origin", "enabled", "wait_ready"),
-    *("diagnostics_path", "reuse_url", "websocket_*"),
+    *("diagnostics_*", "reuse_url", "websocket_*"),
 )
 
 command = click.Command(
