@@ -35,7 +35,8 @@ def is_direct(scope: Scope) -> bool:
     Args:
         scope: an ASGI "http" or "websocket" scope.
     """
-    if from_tunnel(scope):
+    # No browser and no client of today speaks 1.0; proxies did for long (nginx's old default).
+    if from_tunnel(scope) or scope.get("http_version") == "1.0":
         return False
     headers = _headers_by_name(scope)
     if any(_tells_of_a_proxy(name) for name in headers):

@@ -35,6 +35,13 @@ async def test_a_reverse_proxy_that_tells_nothing_is_told_by_its_host(serve):
             assert is_the_apps(await ask(front, STATUS, host="shop.example"))
 
 
+async def test_a_reverse_proxy_that_speaks_http_1_0_is_told_by_that(serve):
+    """So nginx asks by default, up to its late releases, with the server's own name as Host."""
+    async with serve(wrapped(diagnostics_token=SECRET)) as address:
+        for headers in ((), (BEARER,)):
+            assert is_the_apps(await ask(address, STATUS, *headers, version="1.0"))
+
+
 @pytest.mark.slow
 async def test_a_reverse_proxy_that_hides_is_not_told_from_a_person(serve):
     """One on this machine that adds nothing and rewrites Host looks like a local visitor.

@@ -185,6 +185,13 @@ def test_a_proxy_between_gives_itself_away(name, value):
     assert not is_local(scope((name, value)))
 
 
+def test_http_1_0_is_a_proxys():
+    """nginx spoke it to what is behind it for long, without a header that tells of the visitor."""
+    assert is_local(scope(http_version="1.1"))
+    assert is_local(scope(http_version="2"))
+    assert not is_local(scope(http_version="1.0"))
+
+
 @pytest.mark.parametrize("value", ["none", "same-origin"])
 def test_the_browser_may_say_that_the_page_was_ours(value):
     """Typed by the user, or asked for by our own page."""

@@ -18,7 +18,7 @@ class RawAnswer(NamedTuple):
         return values[0] if values else None
 
 
-async def ask(address, target, *headers, method="GET", host=None, body=b""):
+async def ask(address, target, *headers, method="GET", host=None, body=b"", version="1.1"):
     """Send one request to "host:port" and read the whole answer.
 
     Args:
@@ -28,9 +28,10 @@ async def ask(address, target, *headers, method="GET", host=None, body=b""):
         method: the same.
         host: the Host header; None for the address itself, "" for no such header.
         body: sent with its length.
+        version: of HTTP, as it is to stand in the request line.
     """
     host = address if host is None else host
-    lines = [f"{method} {target} HTTP/1.1"]
+    lines = [f"{method} {target} HTTP/{version}"]
     lines += [f"Host: {host}"] if host else []
     lines += headers
     lines += ["Connection: close"] if not any("upgrade" in each.lower() for each in headers) else []
