@@ -56,7 +56,7 @@ LIBRARIES = {
     "prometheus_client": ("diagnostics/metrics.py",),
     "rich": ("display/", "cli/doctor.py"),
     "segno": ("display/qr.py",),
-    "uvicorn": ("demo.py", "cli/run.py", "cli/child.py"),
+    "uvicorn": ("demo.py", "cli/run.py", "cli/child.py", "cli/viewer.py"),
     "websockets": ("protocol/",),
 }
 

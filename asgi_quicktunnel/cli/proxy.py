@@ -16,8 +16,9 @@ from asgi_quicktunnel.cli.options import (
 )
 from asgi_quicktunnel.cli.outcome import CUT_SHORT, FAILED, log_to_standard_error, run_to_end
 from asgi_quicktunnel.cli.stop import StopSignals, stop_signals
+from asgi_quicktunnel.cli.viewer import USUAL_PORT, viewer
 from asgi_quicktunnel.config import TunnelConfig
-from asgi_quicktunnel.display import DisplaySettings, open_display
+from asgi_quicktunnel.display import Display, DisplaySettings, open_display
 from asgi_quicktunnel.errors import QuickTunnelError
 from asgi_quicktunnel.events import Event, StateChanged, TunnelState
 from asgi_quicktunnel.tunnel import QuickTunnel
@@ -28,13 +29,22 @@ __all__ = ["command"]
 def _proxy(target: str, **values: Any) -> None:
     log_to_standard_error()
     settings = take_display_settings(values)
+    port = values.pop("diagnostics_port")
     export(values)
-    run_to_end(lambda: _serve(f"127.0.0.1:{target}" if target.isdigit() else target, settings))
+    origin = f"127.0.0.1:{target}" if target.isdigit() else target
+    run_to_end(lambda: _serve(origin, settings, port))
 
 
-async def _serve(origin: str, settings: DisplaySettings) -> int:
+async def _serve(origin: str, settings: DisplaySettings, diagnostics_port: int | None) -> int:
     tunnel = QuickTunnel(origin, TunnelConfig.from_env(os.environ))
-    display = open_display(settings, {"forwards to": origin})
+    async with viewer(tunnel, diagnostics_port) as diagnostics:
+        facts = {"forwards to": origin}
+        if diagnostics is not None:
+            facts["diagnostics"] = diagnostics
+        return await _show(tunnel, open_display(settings, facts))
+
+
+async def _show(tunnel: QuickTunnel, display: Display) -> int:
     failed = asyncio.Event()
 
     def hear(event: Event) -> None:
@@ -67,7 +77,7 @@ async def _run(tunnel: QuickTunnel, stop: StopSignals, failed: asyncio.Event) ->
 # Of use where an ASGI server is around the tunnel, or given by the argument.
 NOT_HERE = (
     *("mode", "origin", "enabled", "wait_ready"),
-    *("diagnostics_*", "reuse_url", "websocket_*"),
+    *("diagnostics_token", "reuse_url", "websocket_*"),
 )
 
 command = click.Command(
@@ -76,6 +86,12 @@ command = click.Command(
     params=[
         click.Argument(["target"], metavar="[HOST:]PORT"),
         *tunnel_options(without=NOT_HERE),
+        click.Option(
+            ["--diagnostics-port"],
+            type=click.IntRange(0, 65535),
+            help="Port on this machine where the diagnostics are, 0 for any free one."
+            f"  [default: {USUAL_PORT}, or any if that is taken]",
+        ),
         *display_options(),
     ],
     help="""Give what listens at [HOST:]PORT a public HTTPS address, until Ctrl-C.

@@ -5,6 +5,7 @@ import json
 from contextlib import asynccontextmanager
 
 import anyio
+import httpx
 import pytest
 
 from asgi_quicktunnel.emulator.faults import ProvisioningFault
@@ -66,6 +67,37 @@ async def test_a_port_is_public_until_ctrl_c(local_edge):
             assert await proxy.ended() == 0
     assert "GET     / 200 " in proxy.out
     assert proxy.err == ""
+
+
+async def test_what_came_through_can_be_looked_at(local_edge):
+    """The diagnostics are on a port of this machine, and nowhere else: not through the tunnel."""
+    async with site() as (server, _), httpx.AsyncClient() as here:
+        port = str(server.sockets[0].getsockname()[1])
+        arguments = (port, "--diagnostics-port", "0")
+        environ = environment(local_edge, ha_connections=1)
+        async with command("proxy", *arguments, environ=environ) as proxy:
+            await proxy.until(lambda proxy: "diagnostics: http" in proxy.out)
+            address = proxy.out.partition("diagnostics: ")[2].split()[0]
+            status = (await here.get(f"{address}/status")).json()
+            assert status["url"] == local_edge.url_for("")
+            assert (await here.get(address.removesuffix("/_quicktunnel"))).status_code == 307
+            assert (await here.get(f"{address}er")).status_code == 404
+            async with local_edge.httpx_client(base_url=status["url"]) as visitor:
+                answer = await visitor.get("/_quicktunnel/status")
+                assert answer.text.startswith("asked as")
+            proxy.interrupt()
+            assert await proxy.ended() == 0
+
+
+async def test_a_port_that_is_taken_is_an_error_if_it_was_asked_for(local_edge):
+    """One line says which option, and what would do."""
+    async with site() as (server, _):
+        port = str(server.sockets[0].getsockname()[1])
+        environ = environment(local_edge, ha_connections=1)
+        async with command("proxy", port, "--diagnostics-port", port, environ=environ) as proxy:
+            assert await proxy.ended() == 2
+    assert proxy.err.startswith(f"error: --diagnostics-port {port} can't be used (")
+    assert proxy.err.endswith("0 takes any free one\n")
 
 
 async def test_a_second_ctrl_c_cuts_it_short(local_edge, tmp_path):
