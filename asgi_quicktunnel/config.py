@@ -18,6 +18,7 @@ from asgi_quicktunnel.option_values import (
     ip_and_port,
     shown,
 )
+from asgi_quicktunnel.project import current_project
 
 __all__ = [
     "LOCAL_EDGE",
@@ -202,14 +203,16 @@ class TunnelConfig:
         options: Mapping[str, Any],
         environ: Mapping[str, str],
     ) -> TunnelConfig:
-        """What holds: keyword before config, before environment, before default.
+        """What holds: keyword before config, project, environment and default, in this order.
 
         Raises:
-            ConfigError: as `with_options` and `from_env`.
+            ConfigError: as `with_options`, `from_env` and `Project.options`.
         """
         if config is not None and not isinstance(config, TunnelConfig):
             raise ConfigError(f"config={config!r} can't be used: it takes a TunnelConfig")
         resolved = cls.from_env(environ)
+        if (project := current_project()) is not None:
+            resolved = resolved.with_options(project.options())
         if config is not None:
             given = {name: getattr(config, name) for name in config._given}
             resolved = resolved.with_options(given)

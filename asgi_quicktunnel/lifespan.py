@@ -18,7 +18,7 @@ from asgi_quicktunnel.events import Emit, Event, TunnelReady
 from asgi_quicktunnel.publication import Publication
 from asgi_quicktunnel.signals import on_interrupt
 
-__all__ = ["LifespanRelay", "Tunnel"]
+__all__ = ["LifespanRelay", "Tunnel", "TunnelRun", "announce"]
 
 logger = logging.getLogger(__name__)
 
@@ -253,7 +253,7 @@ class TunnelRun:
             self._url = event.url
             self.publish()
             if event.leads:
-                _announce(event.url)
+                announce(event.url)
 
     async def _close_tunnel(self) -> None:
         try:
@@ -266,7 +266,7 @@ class TunnelRun:
             await _cancel(self._starting)
 
 
-def _announce(url: str) -> None:
+def announce(url: str) -> None:
     """Show the URL where nobody set logging up: Python then drops what is below WARNING."""
     if not logger.hasHandlers():
         sys.stderr.write(f"asgi_quicktunnel: the app is public at {url}\n")

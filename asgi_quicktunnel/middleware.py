@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,8 +17,12 @@ from asgi_quicktunnel.config import TunnelConfig
 from asgi_quicktunnel.diagnostics import Diagnostics
 from asgi_quicktunnel.lifespan import LifespanRelay
 from asgi_quicktunnel.origin.base import from_tunnel
-from asgi_quicktunnel.publication import Publication
+from asgi_quicktunnel.project import current_project
+from asgi_quicktunnel.publication import Publication, has_tunnel
 from asgi_quicktunnel.supervision import is_supervised, name_application
+
+if TYPE_CHECKING:
+    from asgi_quicktunnel.tunnel import QuickTunnel
 
 __all__ = ["QuickTunnelASGI"]
 
@@ -56,6 +60,8 @@ class QuickTunnelASGI:
         "__config",
         "__diagnostics",
         "__enabled",
+        "__has_lifespan",
+        "__late",
         "__publication",
         "__state",
         "__weakref__",
@@ -66,6 +72,8 @@ class QuickTunnelASGI:
         self.__application = name_application(sys._getframe(1).f_globals.get("__name__", ""))
         self.__config = TunnelConfig.resolve(config, options, os.environ)
         self.__enabled = self.__config.is_enabled(os.environ)
+        self.__has_lifespan = False
+        self.__late: Any = None  # the tunnel of a server without lifespan
         self.__publication = Publication()
         self.__state = State()
         self.__diagnostics: Diagnostics | None = None
@@ -84,10 +92,13 @@ class QuickTunnelASGI:
             Exception: whatever the app raises.
         """
         if scope["type"] == "lifespan":
+            self.__has_lifespan = True
             await self.__serve_lifespan(scope, receive, send)
             return
         app: ASGIApp = self.__app
         if scope["type"] in ("http", "websocket") and not from_tunnel(scope):
+            if not self.__has_lifespan:
+                self.__start_late(scope)
             self.__publication.apply(scope)
             if self.__diagnostics is not None and self.__diagnostics.claims(scope):
                 app = self.__diagnostics
@@ -105,15 +116,9 @@ class QuickTunnelASGI:
             if not is_tunnelled:
                 await self.__app(scope, receive, send)
                 return
-            # Here and not above: the QUIC engine is not imported where no tunnel is wanted.
-            from asgi_quicktunnel.tunnel import QuickTunnel
-
-            tunnel = QuickTunnel(
-                entry, self.__config, state=publication.state, application=self.__application
-            )
             relay = LifespanRelay(
                 self.__app,
-                tunnel,
+                self.__make_tunnel(entry),
                 publication,
                 self.__config,
                 # Who starts this process has bound the port for it, and will start it again.
@@ -122,6 +127,32 @@ class QuickTunnelASGI:
             await relay.run(scope, receive, send)
         finally:
             publication.close()
+
+    def __start_late(self, scope: Scope) -> None:
+        """Begin with this request if the project wants that, unless a wrapper around us has."""
+        project = current_project()
+        if self.__late is not None or project is None or not project.starts_late:
+            return
+        if not self.__enabled or has_tunnel(scope) or not _is_runtime_supported():
+            return
+        from asgi_quicktunnel.first_request import LateTunnel
+
+        self.__publication.open(getattr(self.__app, "state", self.__state), None)
+        self.__late = LateTunnel(self.__make_tunnel(self.__app), self.__publication)
+
+    def __make_tunnel(self, entry: ASGIApp) -> QuickTunnel:
+        # Here and not above: the QUIC engine is not imported where no tunnel is wanted.
+        from asgi_quicktunnel.tunnel import QuickTunnel
+
+        tunnel = QuickTunnel(
+            entry,
+            self.__config,
+            state=self.__publication.state,
+            application=self.__application,
+        )
+        if (project := current_project()) is not None:
+            project.on_tunnel(tunnel)
+        return tunnel
 
     def __getattr__(self, name: str) -> Any:
         if _is_dunder(name):

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-__all__ = ["TUNNEL_KEY", "URL_KEY", "Publication"]
+__all__ = ["TUNNEL_KEY", "URL_KEY", "Publication", "has_tunnel"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,11 @@ class Publication:
 
     def _names(self) -> dict[str, Any]:
         return {URL_KEY: self.state[URL_KEY], TUNNEL_KEY: self.state[TUNNEL_KEY]}
+
+
+def has_tunnel(scope: Scope) -> bool:
+    """Whether a tunnel was published to this request, by a wrapper further out."""
+    return (scope.get("state") or {}).get(TUNNEL_KEY) is not None
 
 
 URL_KEY = "public_url"

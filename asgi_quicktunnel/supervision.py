@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,18 +61,23 @@ def is_supervised() -> bool:
 
 def is_reloaded() -> bool:
     """Whether a reloader supervises this process: after the next edit another takes its place."""
-    return is_supervised() and is_reloading(sys.argv, server_config())
+    return is_supervised() and (
+        is_reloading(sys.argv, server_config()) or _is_djangos_child(sys.modules, os.environ)
+    )
 
 
 def _supervisor_pid() -> int | None:
     parent = multiprocessing.parent_process()
-    return supervisor_pid(None if parent is None else parent.pid, sys.modules, os.getppid())
+    return supervisor_pid(
+        None if parent is None else parent.pid, sys.modules, os.getppid(), os.environ
+    )
 
 
 def supervisor_pid(
     multiprocessing_parent: int | None,
     modules: Collection[str],
     parent: int,
+    environ: Mapping[str, str],
 ) -> int | None:
     """Whose child this is.
 
@@ -81,10 +86,20 @@ def supervisor_pid(
             hypercorn and granian do; None if nobody did.
         modules: names of what is imported. gunicorn forks, and its workers inherit its arbiter.
         parent: the parent process.
+        environ: the environment; Django's autoreloader marks its children there.
     """
     if multiprocessing_parent is not None:
         return multiprocessing_parent
-    return parent if "gunicorn.arbiter" in modules else None
+    is_child = "gunicorn.arbiter" in modules or _is_djangos_child(modules, environ)
+    return parent if is_child else None
+
+
+def _is_djangos_child(modules: Collection[str], environ: Mapping[str, str]) -> bool:
+    """Whether this is what Django's autoreloader starts anew after each edit.
+
+    Programs that such a process starts inherit the variable, hence the module.
+    """
+    return environ.get("RUN_MAIN") == "true" and "django.utils.autoreload" in modules
 
 
 def start_of(pid: int, *, proc: Path = Path("/proc")) -> str | None:

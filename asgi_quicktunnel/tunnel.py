@@ -79,11 +79,9 @@ class QuickTunnel:
         application: str | None = None,
         **options: Any,
     ) -> None:
-        app: ASGIApp | None = None
+        app = None if isinstance(origin, str) else origin
         if isinstance(origin, str):
             options |= {"mode": "proxy", "origin": origin}
-        else:
-            app = origin
         self.config = TunnelConfig.resolve(config, options, os.environ)
         self._origin = make_origin(app, self.config, emit=self._on_event, state=state)
         self._application = application or name_application(
@@ -129,6 +127,11 @@ class QuickTunnel:
         While connections are lost it stays, because they come back under the same name.
         """
         return self._url
+
+    @property
+    def given_url(self) -> str | None:
+        """The public URL from the moment it was given out, although it may not work yet."""
+        return self._origin.public_url
 
     @property
     def state(self) -> TunnelState:
@@ -252,12 +255,11 @@ class QuickTunnel:
 
     async def _obtain(self, config: TunnelConfig, *, instead_of: Held | None = None) -> Held:
         """The tunnel to serve: that of the processes around this one, or a new one."""
-        clock = asyncio.get_running_loop().time
 
         async def request() -> Credentials:
-            began = clock()
+            began = time.monotonic()
             credentials = await request_tunnel(config.service_url, user_agent=config.user_agent)
-            self._tell(Provisioned(credentials.url, clock() - began))
+            self._tell(Provisioned(credentials.url, time.monotonic() - began))
             return credentials
 
         old = None if instead_of is None else instead_of.kept

@@ -15,7 +15,7 @@ ROOT = Path(asgi_quicktunnel.__file__).parent
 # Upwards only: a module imports from the rows above its own; those in one row do not know each
 # other. A folder is one entry, and its modules may import each other.
 ROWS = (
-    ("errors", "supervision", "private_directory"),
+    ("errors", "supervision", "private_directory", "project"),
     ("model", "origin_address"),
     ("option_values",),
     ("config", "events"),
@@ -28,9 +28,10 @@ ROWS = (
     ("herald",),
     ("tunnel", "publication", "signals"),
     ("lifespan", "diagnostics"),
+    ("first_request",),
     ("middleware", "display"),
     ("demo", "doctor"),
-    ("cli",),
+    ("cli", "django"),
     ("__main__",),
 )
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
@@ -54,9 +55,16 @@ LIBRARIES = {
     "dns": ("srv.py", "readiness/", "emulator/zone.py"),
     "click": ("cli/",),
     "prometheus_client": ("diagnostics/metrics.py",),
+    "django": ("django/",),
     "rich": ("display/", "cli/doctor.py"),
     "segno": ("display/qr.py",),
-    "uvicorn": ("demo.py", "cli/run.py", "cli/child.py", "cli/viewer.py"),
+    "uvicorn": (
+        "demo.py",
+        "cli/run.py",
+        "cli/child.py",
+        "cli/viewer.py",
+        "django/management/commands/tunnel.py",
+    ),
     "websockets": ("protocol/",),
 }
 

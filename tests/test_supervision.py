@@ -23,19 +23,23 @@ from asgi_quicktunnel.supervision import (
 
 
 @pytest.mark.parametrize(
-    ("parent", "modules", "expected"),
+    ("parent", "modules", "environ", "expected"),
     [
-        (10, {"sys"}, 10),
-        (10, {"gunicorn.arbiter"}, 10),
-        (None, {"gunicorn.arbiter"}, 20),
-        (None, {"gunicorn", "uvicorn"}, None),
+        (10, {"sys"}, {}, 10),
+        (10, {"gunicorn.arbiter"}, {}, 10),
+        (10, {"django.utils.autoreload"}, {"RUN_MAIN": "true"}, 10),
+        (None, {"gunicorn.arbiter"}, {}, 20),
+        (None, {"gunicorn", "uvicorn"}, {}, None),
+        (None, {"django.utils.autoreload"}, {"RUN_MAIN": "true"}, 20),
+        (None, {"django.utils.autoreload"}, {}, None),
+        (None, {"sys"}, {"RUN_MAIN": "true"}, None),
     ],
 )
-def test_a_supervisor_started_us_through_multiprocessing_or_is_gunicorns_arbiter(
-    parent, modules, expected
+def test_a_supervisor_started_us_or_is_gunicorns_arbiter_or_djangos_autoreloader(
+    parent, modules, environ, expected
 ):
-    """A shell, a terminal or a process manager is none."""
-    assert supervisor_pid(parent, modules, 20) == expected
+    """A shell, a terminal or a process manager is none; nor is what runserver starts a child."""
+    assert supervisor_pid(parent, modules, 20, environ) == expected
 
 
 def test_this_test_has_none():

@@ -1,0 +1,1 @@
+"""A Django project; what differs from test to test is for the environment."""
