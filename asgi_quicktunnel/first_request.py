@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
 from concurrent.futures import CancelledError
 
+from asgi_quicktunnel.interpreter import call_at_end
 from asgi_quicktunnel.lifespan import Tunnel, TunnelRun
 from asgi_quicktunnel.publication import Publication
 
@@ -32,11 +32,10 @@ class LateTunnel:
         self._run = TunnelRun(tunnel, publication)
         self._run.publish()
         self._run.start_soon(0.0)
-        atexit.register(self.close)
+        call_at_end(self.close)
 
     def close(self) -> None:
         """Close the tunnel from outside its loop, in `GRACE` seconds at most; repeatable."""
-        atexit.unregister(self.close)
         loop = self._loop
         if loop.is_closed():
             return
