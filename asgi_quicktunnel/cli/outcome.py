@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 import click
 
+from asgi_quicktunnel.display.log import log_to_standard_error
 from asgi_quicktunnel.errors import ConfigError, QuickTunnelError
 
 __all__ = ["CUT_SHORT", "FAILED", "log_to_standard_error", "run_to_end"]
@@ -32,35 +32,6 @@ def run_to_end(command: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
         click.echo(f"error: {exc}", err=True)
         status = FAILED
     sys.exit(status)
-
-
-def log_to_standard_error(level: int = logging.WARNING) -> None:
-    """Show what the package logs, unless somebody has set logging up already."""
-    logger = logging.getLogger("asgi_quicktunnel")
-    if not logger.hasHandlers():
-        handler = _StandardError()
-        handler.setLevel(level)
-        handler.setFormatter(_Formatter())
-        logger.addHandler(handler)
-        logger.setLevel(level)
-
-
-class _Formatter(logging.Formatter):
-    """`warning: the message`, as click writes errors."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.lower()}: {super().format(record)}"
-
-
-class _StandardError(logging.StreamHandler[Any]):
-    """Writes to what sys.stderr is at that moment: a live display replaces it."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> Any:
-        return sys.stderr
 
 
 FAILED = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
@@ -24,6 +25,7 @@ class CurrentTunnel:
         self._tunnel: QuickTunnel | None = None
         self._sent: str | None = None
         self._sending: set[asyncio.Task[None]] = set()
+        self._show: Callable[[QuickTunnel], object] | None = None
 
     @property
     def url(self) -> str | None:
@@ -46,6 +48,12 @@ class CurrentTunnel:
                 self._on_event(event)
 
         tunnel.add_listener(hear)
+        if self._show is not None:
+            self._show(tunnel)
+
+    def show_with(self, show: Callable[[QuickTunnel], object]) -> None:
+        """Hand each tunnel to `show` too, for its listener."""
+        self._show = show
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, TunnelReady):

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
+from asgi_quicktunnel.django.assignment import Assignment
 from asgi_quicktunnel.django.current import current
 from asgi_quicktunnel.django.options import read_setting
 from asgi_quicktunnel.errors import ConfigError
@@ -27,7 +28,7 @@ class DjangoProject:
         return current.tunnel is None
 
     def options(self) -> Mapping[str, Any]:
-        """What QUICKTUNNEL says.
+        """What QUICKTUNNEL says, and above it what `manage.py tunnel` was given.
 
         Raises:
             ConfigError: it says something that can't be used.
@@ -35,7 +36,8 @@ class DjangoProject:
         setting = read_setting()
         for problem in setting.problems:
             raise ConfigError(problem.message + (f" ({problem.hint})" if problem.hint else ""))
-        return setting.options
+        assignment = Assignment.take()
+        return setting.options | (assignment.parsed_options() if assignment is not None else {})
 
     def on_tunnel(self, tunnel: QuickTunnel) -> None:
         """Hear of a tunnel around the project's application."""
