@@ -1,0 +1,3 @@
+from channels.routing import get_default_application
+
+application = get_default_application()
