@@ -97,9 +97,11 @@ class QuickTunnelASGI:
             return
         app: ASGIApp = self.__app
         if scope["type"] in ("http", "websocket") and not from_tunnel(scope):
-            if not self.__has_lifespan:
-                self.__start_late(scope)
-            self.__publication.apply(scope)
+            if self.__has_lifespan:
+                self.__publication.apply(scope)
+            elif not has_tunnel(scope):  # of a wrapper around us
+                self.__start_late()
+                self.__publication.apply(scope)
             if self.__diagnostics is not None and self.__diagnostics.claims(scope):
                 app = self.__diagnostics
         await app(scope, receive, send)
@@ -128,12 +130,12 @@ class QuickTunnelASGI:
         finally:
             publication.close()
 
-    def __start_late(self, scope: Scope) -> None:
-        """Begin with this request if the project wants that, unless a wrapper around us has."""
+    def __start_late(self) -> None:
+        """Begin the tunnel with this request, the first, if the project wants that."""
         project = current_project()
         if self.__late is not None or project is None or not project.starts_late:
             return
-        if not self.__enabled or has_tunnel(scope) or not _is_runtime_supported():
+        if not self.__enabled or not _is_runtime_supported():
             return
         from asgi_quicktunnel.first_request import LateTunnel
 

@@ -53,6 +53,7 @@ class BackgroundTunnel:
         try:
             self._loop.run_until_complete(self._serve())
         finally:
+            self._loop.run_until_complete(_cancel_others())
             asyncio.set_event_loop(None)
             # Not `asyncio.run`: that starts a thread to end others, which is too late by now.
             self._loop.close()
@@ -73,3 +74,11 @@ class BackgroundTunnel:
         if isinstance(event, TunnelReady) and event.url != self._url:
             self._url = event.url
             self._show(event.url)
+
+
+async def _cancel_others() -> None:
+    """End what still runs on this loop, such as a receiver of `tunnel_ready`."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

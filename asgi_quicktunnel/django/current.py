@@ -68,10 +68,13 @@ class CurrentTunnel:
 
 async def _send(url: str) -> None:
     """Call every receiver; what one raises is logged by Django, and the others are called."""
-    await sync_to_async(close_old_connections)()
-    await tunnel_ready.asend_robust(sender=QuickTunnel, url=url)
-    # Sync receivers share one thread: no connection of theirs may stay there and grow stale.
-    await sync_to_async(close_old_connections)()
+    try:
+        await sync_to_async(close_old_connections)()
+        await tunnel_ready.asend_robust(sender=QuickTunnel, url=url)
+        # Sync receivers share one thread: no connection of theirs may stay there and grow stale.
+        await sync_to_async(close_old_connections)()
+    except RuntimeError as exc:  # the interpreter ends, and starts no more threads
+        logger.debug("not everybody was told of %s: %s", url, exc)
 
 
 current = CurrentTunnel()

@@ -38,7 +38,7 @@ class RequestTunnel:
 
 
 class PublicAddress(NamedTuple):
-    """Scheme, host and port that visitors use; the scheme's own port where they name none."""
+    """Scheme, host and port of the public URL."""
 
     scheme: str
     host: str
@@ -52,11 +52,11 @@ class PublicAddress(NamedTuple):
         return cls(parts.scheme, (parts.hostname or "").rstrip("."), port)
 
     def is_host(self, header: str) -> bool:
-        """Whether a Host header names exactly this."""
+        """Whether a Host header names exactly this; without a port that of either scheme."""
         domain, port = split_domain_port(header)
-        return domain == self.host and (int(port) if port else _DEFAULT_PORTS[self.scheme]) == (
-            self.port
-        )
+        if domain != self.host:
+            return False
+        return int(port) == self.port if port else self.port in _DEFAULT_PORTS.values()
 
 
 class KnownHost:

@@ -51,6 +51,8 @@ def environment(edge=None, *, wrapping="wrapper", **options):
 class ServerProcess:
     """A server in a process group of its own: `async with ServerProcess("uvicorn", environ)`.
 
+    Instead of a name there may be the words after `python -m`, with {port} in them.
+
     Attributes:
         url: where it listens, once it does.
         lines: what it has written to standard output and standard error so far.
@@ -60,7 +62,8 @@ class ServerProcess:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.lines = []
-        self._command = [word.format(port=port) for word in COMMANDS[name]]
+        command = COMMANDS[name] if isinstance(name, str) else name
+        self._command = [word.format(port=port) for word in command]
         self._environ = environ
         self._changed = asyncio.Condition()
         self._ended = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.commands.runserver import naiveip_re
 
-from asgi_quicktunnel.config import environment_name, environment_options, is_switch
+from asgi_quicktunnel.config import TunnelConfig, environment_name, environment_options, is_switch
 from asgi_quicktunnel.django.assignment import Assignment, parse_option
 from asgi_quicktunnel.errors import ConfigError
 
@@ -56,7 +57,7 @@ class Command(BaseCommand):
         """Serve until Ctrl-C.
 
         Raises:
-            CommandError: the address can't be used, or a package is missing.
+            CommandError: the address or an option can't be used, or a package is missing.
         """
         host, port = _address(options["addrport"], ipv6=options["use_ipv6"])
         try:
@@ -68,7 +69,6 @@ class Command(BaseCommand):
                 f"the command tunnel needs {exc.name}, which is not installed: "
                 'pip install "asgi-quicktunnel[django]"'
             ) from exc
-        shown = f"[{host}]" if ":" in host else host
         Assignment(
             options={
                 option: value
@@ -76,18 +76,23 @@ class Command(BaseCommand):
                 if (value := options.get(f"{_PREFIX}{option}")) is not None
             },
             static_files=options["use_static_handler"],
-            local_url=f"http://{shown}:{port}" if port else None,
+            local_url=_local_url(host, port),
             reloads=options["use_reloader"],
             quiet=options["quiet"],
             qr=options["qr"],
         ).hand_on()
+        try:
+            config = TunnelConfig.resolve(None, {}, os.environ)
+        except ConfigError as exc:  # the checks were skipped
+            raise CommandError(str(exc)) from exc
+        if not config.is_enabled(os.environ):
+            self.stderr.write("There is no tunnel: it is switched off (ENABLED).")
         uvicorn.run(
             SERVED,
             factory=True,
             host=host,
             port=port,
             reload=options["use_reloader"],
-            lifespan="on",
             proxy_headers=False,  # whoever connects is on this machine, and no proxy
         )
 
@@ -108,6 +113,12 @@ def _address(text: str | None, *, ipv6: bool) -> tuple[str, int]:
     if ipv6 and found["ipv4"]:
         raise CommandError(f"{host!r} is not a valid IPv6 address.")
     return _SHORT.get(host, host), int(found["port"])
+
+
+def _local_url(host: str, port: int) -> str | None:
+    """Where visitors on this machine find the server; None if only uvicorn will know."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # not bound here
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else None
 
 
 def _add_option(group: Any, option: str) -> None:

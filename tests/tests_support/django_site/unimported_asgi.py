@@ -1,0 +1,3 @@
+"""Nobody is to import this."""
+
+raise RuntimeError("a module that fails")
