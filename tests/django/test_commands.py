@@ -165,6 +165,8 @@ async def test_static_files_reach_visitors_however_the_application_is_wrapped(lo
         (("test",), {}),
         (("runserver", "--notunnel", "0"), {}),
         (("runserver", "0"), {"QUICKTUNNEL": {"ENABLED": False}}),
+        (("runserver", "--skip-checks", "0"), {"QUICKTUNNEL": {"ENABLED": "perhaps"}}),
+        (("testserver", "groups", "--noinput", "--addrport", "0"), {}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
@@ -172,7 +174,7 @@ async def test_nothing_else_opens_a_tunnel(local_edge, command, site):
     """Other commands don't, nor does runserver where it is told not to."""
     with anyio.fail_after(60):
         async with django_process(local_edge, MANAGE, *command, site=site) as server:
-            if command[0] == "runserver":
+            if "runserver" in command or "testserver" in command:
                 line = await server.line("development server at")
                 async with httpx.AsyncClient() as neighbour:
                     answer = await neighbour.get(line.partition(" at ")[2])
