@@ -40,7 +40,7 @@ class Source:
         beside.replace(self.folder / "edited_urls.py")
 
     def served(self, edge, *command, **site):
-        process = django_process(edge, MANAGE, *command, site=self.site | site)
+        process = django_process(edge, MANAGE, *command, site=self.site | site, cwd=self.folder)
         process._environ["PYTHONPATH"] += f"{os.pathsep}{self.folder}"
         return process
 
@@ -99,6 +99,7 @@ async def test_runserver_is_public(local_edge, site, reloader):
     assert list(local_edge.violations) == []
 
 
+@pytest.mark.alone  # the edge gives up a connection after 5 s, and the name with it
 @pytest.mark.parametrize("site", SITES)
 async def test_runserver_keeps_its_url_while_code_changes(tmp_path, site):
     """The edge forgets a name that has no connection, so there was one at any time."""
@@ -120,21 +121,25 @@ async def test_runserver_keeps_its_url_while_code_changes(tmp_path, site):
             assert list(edge.violations) == []
 
 
+@pytest.mark.alone
 async def test_the_command_tunnel_keeps_its_url_and_serves_static_files(tmp_path):
-    """uvicorn with autoreload; what the command line says wins over QUICKTUNNEL."""
+    """uvicorn with autoreload, which watches the folder that the command was called in."""
     source = Source(tmp_path)
-    site = {"QUICKTUNNEL": {"HA_CONNECTIONS": 3}}
     with anyio.fail_after(90):
         async with (
             LocalEdge(withdraw_names=True) as edge,
-            source.served(edge, "tunnel", "0", "--ha-connections", "1", **site) as server,
+            source.served(edge, "tunnel", "0", "--ha-connections", "1") as server,
         ):
             url = await server.public_url()
             async with edge.httpx_client(base_url=url, timeout=None) as visitor:
                 assert (await visitor.get("/")).text == "1"
                 assert (await visitor.get("/static/shop.css")).text == "body { color: green }\n"
-            await server.line("/static/shop.css 200")
-            assert len(edge.connections) == 1
+                await server.line("/static/shop.css 200")
+                source.edit()
+                await times_told(server, "public at", 2)
+                assert (await visitor.get("/")).text == "2"
+            assert await server.public_url() == url
+            assert len(edge.provisioning_requests) == 1
             interrupt_as_a_terminal_does(server)
             assert await server.ended() == 0
             assert list(edge.violations) == []

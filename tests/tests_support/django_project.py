@@ -42,13 +42,13 @@ def set_up():
     set_project(None)
 
 
-def django_process(edge, *command, site=None, **options):
+def django_process(edge, *command, site=None, cwd=None, **options):
     """A `ServerProcess` of the project; `site` are settings that differ, the rest is options."""
     environ = environment(edge, **options)
     environ["DJANGO_SETTINGS_MODULE"] = f"{SITE}.settings"
     environ["DJANGO_SITE"] = json.dumps(site or {})
     environ["DJANGO_RUNSERVER_HIDE_WARNING"] = "true"
-    return ServerProcess(list(command), environ)
+    return ServerProcess(list(command), environ, cwd=cwd)
 
 
 class Silent(WSGIRequestHandler):

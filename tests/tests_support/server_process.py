@@ -58,13 +58,14 @@ class ServerProcess:
         lines: what it has written to standard output and standard error so far.
     """
 
-    def __init__(self, name, environ):
+    def __init__(self, name, environ, *, cwd=None):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.lines = []
         command = COMMANDS[name] if isinstance(name, str) else name
         self._command = [word.format(port=port) for word in command]
         self._environ = environ
+        self._cwd = cwd
         self._changed = asyncio.Condition()
         self._ended = False
 
@@ -72,6 +73,7 @@ class ServerProcess:
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", *self._command),
             env=self._environ,
+            cwd=self._cwd,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
