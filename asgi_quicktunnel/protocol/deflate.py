@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from websockets.exceptions import NegotiationError, PayloadTooBig, ProtocolError
 from websockets.extensions import Extension, ServerExtensionFactory
@@ -12,7 +12,7 @@ from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFact
 from websockets.frames import CTRL_OPCODES, Frame, Opcode
 from websockets.typing import ExtensionName, ExtensionParameter
 
-__all__ = ["DeflateFactory"]
+__all__ = ["DeflateFactory", "inflating_extension"]
 
 
 class DeflateFactory(ServerExtensionFactory):
@@ -40,12 +40,28 @@ class DeflateFactory(ServerExtensionFactory):
         return answer, _Deflate(agreed)
 
 
+def inflating_extension() -> Extension:
+    """Reads what one side compressed, whatever was agreed upon: the largest window reads any."""
+    return _Deflate(_Widest())
+
+
 class _Agreed(Protocol):
     """What was negotiated; "remote" is the visitor (RFC 7692 §7.1)."""
 
-    local_no_context_takeover: bool
-    remote_max_window_bits: int
-    local_max_window_bits: int
+    @property
+    def local_no_context_takeover(self) -> bool: ...
+    @property
+    def remote_max_window_bits(self) -> int: ...
+    @property
+    def local_max_window_bits(self) -> int: ...
+
+
+class _Widest(NamedTuple):
+    """The defaults of RFC 7692 §7.1."""
+
+    local_no_context_takeover: bool = False
+    remote_max_window_bits: int = 15
+    local_max_window_bits: int = 15
 
 
 class _Deflate(Extension):
