@@ -76,6 +76,14 @@ class RequestStream(Protocol):
         """What the visitor asked for."""
         ...
 
+    @property
+    def raw_head(self) -> bytes | None:
+        """The bytes that the head came in, for `protocol.datastream.read_request`.
+
+        None where they are not at hand, or were others; keeping the head then means keeping `head`.
+        """
+        ...
+
     async def receive(self) -> bytes:
         """The next bytes of the body; b"" at the visitor's end. Grants credit for what is taken.
 

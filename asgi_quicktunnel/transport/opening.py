@@ -20,7 +20,7 @@ class StreamOpening:
     def __init__(
         self,
         read: Callable[[bytes], tuple[RequestHead, bytes] | None],
-        accept: Callable[[QuicStream, RequestHead | None], None],
+        accept: Callable[[QuicStream, RequestHead | None, bytes | None], None],
         refuse: Callable[[QuicStream, TransportError | ProtocolError], None],
         hold: Callable[[int], bool],
     ) -> None:
@@ -65,7 +65,7 @@ class StreamOpening:
         self._finish(stream)
         if rest:
             stream.push_back(rest)
-        self._accept(stream, opened if isinstance(opened, RequestHead) else None)
+        self._accept(stream, opened if isinstance(opened, RequestHead) else None, None)
         return True
 
     def _read_on(self, data: bytes) -> tuple[RequestHead | StreamKind | None, bytes]:

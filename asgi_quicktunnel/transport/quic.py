@@ -227,7 +227,7 @@ class QuicTransport:
                 head, rest = begun
                 if rest:
                     stream.push_back(rest)
-                self._accept(stream, head)
+                self._accept(stream, head, data[: -len(rest)] if rest else data)
                 return
         except (TransportError, ProtocolError) as exc:
             stream.on_readable = None
@@ -242,14 +242,14 @@ class QuicTransport:
         self._opening_bytes += amount
         return self._opening_bytes <= _MAX_OPENING_BYTES
 
-    def _accept(self, stream: QuicStream, head: RequestHead | None) -> None:
+    def _accept(self, stream: QuicStream, head: RequestHead | None, raw_head: bytes | None) -> None:
         if head is None:
             task = asyncio.get_running_loop().create_task(_serve_rpc(stream))
             self._services.add(task)
             task.add_done_callback(self._services.discard)
             return
         self._streams_total += 1
-        self._on_request(QuicRequestStream(stream, head))
+        self._on_request(QuicRequestStream(stream, head, raw_head))
 
     def _refuse(self, stream: QuicStream, error: TransportError | ProtocolError) -> None:
         if isinstance(error, ProtocolError):  # otherwise the peer gave it up

@@ -11,20 +11,21 @@ __all__ = ["QuicRequestStream"]
 
 
 class QuicRequestStream:
-    """One visitor's request on a QUIC stream, a `RequestStream`."""
+    """One visitor's request on a QUIC stream, a `RequestStream`.
 
-    __slots__ = ("_ended", "_head", "_responded", "_stream")
+    Attributes:
+        head: what the visitor asked for.
+        raw_head: the bytes that it came in, or None.
+    """
 
-    def __init__(self, stream: QuicStream, head: RequestHead) -> None:
+    __slots__ = ("_ended", "_responded", "_stream", "head", "raw_head")
+
+    def __init__(self, stream: QuicStream, head: RequestHead, raw_head: bytes | None) -> None:
+        self.head = head
+        self.raw_head = raw_head
         self._stream = stream
-        self._head = head
         self._responded = False
         self._ended = False
-
-    @property
-    def head(self) -> RequestHead:
-        """What the visitor asked for."""
-        return self._head
 
     async def receive(self) -> bytes:
         """The next bytes of the body; see `RequestStream.receive`."""

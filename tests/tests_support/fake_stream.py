@@ -47,6 +47,10 @@ class FakeStream:
         return self._head
 
     @property
+    def raw_head(self) -> None:
+        return None
+
+    @property
     def complete(self) -> bool:
         """Whether the visitor got a whole answer."""
         return self.ended and self.reset_code is None
