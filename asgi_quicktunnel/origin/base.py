@@ -29,10 +29,16 @@ class TunnelMark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFacts:
-    """The HA connection that a stream belongs to; fields as in `TunnelMark`."""
+    """The HA connection that a stream belongs to; fields as in `TunnelMark`.
+
+    Attributes:
+        replay_of: the id of the record that the request repeats, which the app reads in
+            X-Quicktunnel-Replay; None for what a visitor sent.
+    """
 
     conn_index: int
     colo: str
+    replay_of: str | None = None
 
 
 class Origin(Protocol):

@@ -8,21 +8,26 @@ from http import HTTPStatus
 from asgi_quicktunnel.errors import ConnectionLost, OriginError, StreamReset
 from asgi_quicktunnel.model import Headers, RequestHead, RequestKind, ResponseHead
 from asgi_quicktunnel.origin.report import RequestReport
-from asgi_quicktunnel.origin.scope import shown_path
+from asgi_quicktunnel.origin.scope import is_for_connector, shown_path
 from asgi_quicktunnel.protocol.readiness import READINESS_PREFIX, answer_for
 from asgi_quicktunnel.transport.base import RequestStream
 
-__all__ = ["decline", "failure_page", "prove_readiness", "send_page"]
+__all__ = ["decline", "failure_page", "is_own_business", "prove_readiness", "send_page"]
+
+
+def is_own_business(head: RequestHead, nonce: str | None) -> bool:
+    """Whether an origin answers this for itself: neither the app nor a record is to have it.
+
+    Args:
+        head: what was asked for.
+        nonce: `Origin.readiness_nonce`.
+    """
+    return is_for_connector(head) or (nonce is not None and _proof(head, nonce) is not None)
 
 
 async def prove_readiness(stream: RequestStream, nonce: str) -> bool:
     """Answer the request that asks whether the public URL works; whether it was that one."""
-    head = stream.head
-    if READINESS_PREFIX not in head.dest or head.method != "GET":
-        return False
-    if head.kind is not RequestKind.HTTP:
-        return False
-    proof = answer_for(shown_path(head.dest).encode("ascii"), nonce)
+    proof = _proof(stream.head, nonce)
     if proof is None:
         return False
     headers = [
@@ -84,6 +89,14 @@ def failure_page(request: RequestHead, error: OriginError) -> tuple[bytes, bytes
         return f"{title}\n{explanation}\n{error}\n".encode(), b"text/plain; charset=utf-8"
     page = _PAGE.format(title=title, explanation=explanation, error=html.escape(str(error)))
     return page.encode(), b"text/html; charset=utf-8"
+
+
+def _proof(head: RequestHead, nonce: str) -> bytes | None:
+    if READINESS_PREFIX not in head.dest or head.method != "GET":
+        return None
+    if head.kind is not RequestKind.HTTP:
+        return None
+    return answer_for(shown_path(head.dest).encode("ascii"), nonce)
 
 
 def _takes_html(headers: Headers) -> bool:

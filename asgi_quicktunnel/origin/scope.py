@@ -15,6 +15,7 @@ from starlette.types import Scope
 from asgi_quicktunnel.errors import RemoteProtocolError
 from asgi_quicktunnel.model import Headers, RequestHead
 from asgi_quicktunnel.origin.base import TUNNEL_SCOPE_KEY, ConnectionFacts, TunnelMark
+from asgi_quicktunnel.origin.mark import REPLAY_HEADER
 
 __all__ = [
     "RequestFields",
@@ -111,7 +112,7 @@ def http_scope(
     Args:
         head: what the visitor asked for.
         fields: `read_fields` of its headers.
-        facts: the HA connection it came over.
+        facts: the HA connection it came over, and what it repeats.
         public_url: the tunnel's, for `server`; None takes the Host of the request.
         state: copied, so that one request's additions are not seen by the next.
         root_path: where the app is mounted; goes before `path` and `raw_path`, as uvicorn does.
@@ -133,6 +134,9 @@ def http_scope(
         path = root_path + path
         raw_path = root_path.encode() + raw_path
     mark = TunnelMark(facts.conn_index, facts.colo, fields.ray_id, fields.country)
+    headers = [(b"host", host), *fields.headers] if host else list(fields.headers)
+    if facts.replay_of is not None:
+        headers.append((REPLAY_HEADER, facts.replay_of.encode("ascii")))
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
@@ -143,7 +147,7 @@ def http_scope(
         "raw_path": raw_path,
         "query_string": query,
         "root_path": root_path,
-        "headers": [(b"host", host), *fields.headers] if host else list(fields.headers),
+        "headers": headers,
         "client": fields.client,
         "server": server,
         "state": dict(state),
@@ -338,8 +342,8 @@ SPEC_VERSION = "2.3"
 WEBSOCKET_SPEC_VERSION = "2.4"  # there `send` does raise OSError
 
 # What describes one hop (RFC 9110 §7.6.1, with the Keep-Alive and Proxy-Connection of older
-# clients), what is the connector's own business, and Host, which `RequestHead` has apart
-# (protocol.md §6.2).
+# clients), what is the connector's own business, Host, which `RequestHead` has apart (protocol.md
+# §6.2), and the mark of a replay, which only we set.
 _DROPPED = frozenset(
     {
         b"cf-cloudflared-proxy-connection-upgrade",
@@ -352,6 +356,7 @@ _DROPPED = frozenset(
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
+        REPLAY_HEADER,
     }
 )
 _TAKEN_OFF = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))

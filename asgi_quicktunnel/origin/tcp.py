@@ -73,7 +73,7 @@ class TcpOrigin:
             elif stream.head.kind is RequestKind.TCP:
                 await decline(stream, report)
             else:
-                await self._forward(stream, report)
+                await self._forward(stream, report, facts.replay_of)
         except Exception:
             logger.exception("a request could not be served")
             stream.reset()
@@ -92,14 +92,19 @@ class TcpOrigin:
         """A snapshot of the connections to the origin."""
         return self._pool.statistics()
 
-    async def _forward(self, stream: RequestStream, report: RequestReport) -> None:
+    async def _forward(
+        self, stream: RequestStream, report: RequestReport, replay_of: str | None
+    ) -> None:
         def on_event_stream() -> None:
             self._held_back.tell(shown_path(stream.head.dest), self.public_url)
 
         settings, pool = self._settings, self._pool
         try:
             request = TcpRequest.of(
-                stream.head, authority=pool.address.authority, host_header=settings.host_header
+                stream.head,
+                authority=pool.address.authority,
+                host_header=settings.host_header,
+                replay_of=replay_of,
             )
         except RemoteProtocolError as exc:
             logger.warning("request refused: %s", exc)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from asgi_quicktunnel.errors import RemoteProtocolError
 from asgi_quicktunnel.model import Headers, RequestHead, RequestKind
-from asgi_quicktunnel.origin.mark import MARK, MARK_HEADER
+from asgi_quicktunnel.origin.mark import MARK, MARK_HEADER, REPLAY_HEADER
 from asgi_quicktunnel.origin.scope import read_fields, request_target
 
 __all__ = ["TcpRequest"]
@@ -33,7 +33,14 @@ class TcpRequest:
     is_repeatable: bool
 
     @classmethod
-    def of(cls, head: RequestHead, *, authority: str, host_header: str | None) -> TcpRequest:
+    def of(
+        cls,
+        head: RequestHead,
+        *,
+        authority: str,
+        host_header: str | None,
+        replay_of: str | None = None,
+    ) -> TcpRequest:
         """Translate what the edge sent (protocol.md §6.2, §6.6).
 
         Host is the one that the visitor asked for, or `host_header`; then X-Forwarded-Host names
@@ -43,6 +50,7 @@ class TcpRequest:
             head: the visitor's.
             authority: Host where the edge names none.
             host_header: replaces Host, or None.
+            replay_of: as in `ConnectionFacts`.
 
         Raises:
             RemoteProtocolError: what no HTTP request can have.
@@ -57,6 +65,8 @@ class TcpRequest:
             headers.append((_FORWARDED_HOST, host))
             host = host_header.encode("ascii")
         headers.append((MARK_HEADER, MARK))
+        if replay_of is not None:
+            headers.append((REPLAY_HEADER, replay_of.encode("ascii")))
         protocol = _protocol_wanted(head)
         if protocol is not None:
             if body_length != 0:

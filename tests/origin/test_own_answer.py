@@ -4,7 +4,8 @@ import pytest
 
 from asgi_quicktunnel.errors import OriginError
 from asgi_quicktunnel.model import RequestHead, RequestKind
-from asgi_quicktunnel.origin.own_answer import failure_page
+from asgi_quicktunnel.origin.own_answer import failure_page, is_own_business
+from asgi_quicktunnel.protocol.readiness import new_nonce, readiness_path
 
 
 def request(*headers):
@@ -32,3 +33,21 @@ def test_browsers_get_html_in_which_nothing_can_be_injected():
     assert b"<title>502 Bad Gateway</title>" in text
     assert b"&lt;script&gt;&amp;" in text
     assert b"<script>" not in text
+
+
+def test_what_is_the_origins_own_business():
+    """Proofs while there is a nonce, and what Cloudflare asks of the connector itself."""
+    nonce = new_nonce()
+    proof = RequestHead(RequestKind.HTTP, readiness_path(nonce).encode(), host=b"a.example")
+    assert is_own_business(proof, nonce)
+    assert is_own_business(
+        RequestHead(RequestKind.HTTP, b"/", host=b"management.argotunnel.com"), None
+    )
+    for head in (
+        proof._replace(method="POST"),
+        proof._replace(kind=RequestKind.WEBSOCKET),
+        proof._replace(dest=readiness_path(new_nonce()).encode()),
+        request(),
+    ):
+        assert not is_own_business(head, nonce)
+    assert not is_own_business(proof, None)

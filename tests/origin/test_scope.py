@@ -498,3 +498,13 @@ def test_a_target_that_no_request_can_have_is_refused(dest, method, host):
     """As it is for a scope."""
     with pytest.raises(RemoteProtocolError):
         request_target(head(dest, method, host))
+
+
+def test_the_mark_of_a_replay_is_ours_alone():
+    """What a visitor says of it is taken off; a replay is marked with what it repeats."""
+    request = head(headers=[(b"x-quicktunnel-replay", b"7"), (b"accept", b"*/*")])
+    assert (b"x-quicktunnel-replay", b"7") not in scope_of(request)["headers"]
+    fields = read_fields(request.headers)
+    facts = ConnectionFacts(conn_index=1, colo="bog01", replay_of="12")
+    scope = http_scope(request, fields, facts=facts, public_url=URL, state={})
+    assert scope["headers"][1:] == [(b"accept", b"*/*"), (b"x-quicktunnel-replay", b"12")]

@@ -197,3 +197,11 @@ def test_what_no_request_can_have_is_refused(method, dest, host, headers):
 def test_the_server_as_a_whole_may_be_asked():
     """OPTIONS * (RFC 9110 §9.3.7)."""
     assert lines("OPTIONS", b"*")[0] == b"OPTIONS * HTTP/1.1"
+
+
+def test_the_mark_of_a_replay_is_ours_alone():
+    """What a visitor says of it is taken off; a replay is marked with what it repeats."""
+    faked = (b"x-quicktunnel-replay", b"7")
+    assert not any(line.startswith(faked[0]) for line in lines("GET", b"/", faked))
+    marked = lines("GET", b"/", faked, replay_of="12")
+    assert [line for line in marked if line.startswith(faked[0])] == [b"x-quicktunnel-replay: 12"]
