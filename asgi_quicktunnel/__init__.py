@@ -20,6 +20,7 @@ from asgi_quicktunnel.errors import (
     RateLimited,
     RegistrationError,
     RemoteProtocolError,
+    ReplayError,
     StreamReset,
     TransportError,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "RateLimited",
     "RegistrationError",
     "RemoteProtocolError",
+    "ReplayError",
     "StreamReset",
     "TransportError",
     "TunnelConfig",

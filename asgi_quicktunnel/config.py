@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -14,6 +14,7 @@ from asgi_quicktunnel.option_values import (
     TAKES,
     EngineName,
     boolean,
+    header_names,
     host_and_port,
     ip_and_port,
     shown,
@@ -92,6 +93,11 @@ class TunnelConfig:
         diagnostics_token: a secret of at least 16 characters that lets other hosts, straight and
             never through a tunnel, see the diagnostics too: as `Authorization: Bearer SECRET`, or
             once as `?token=SECRET` [QUICKTUNNEL_DIAGNOSTICS_TOKEN; empty for None].
+        inspect: whether the last requests and their answers are kept in memory, for
+            `QuickTunnel.inspector` and the diagnostics [QUICKTUNNEL_INSPECT].
+        inspect_redact: names of headers, with commas between, or several of them, whose values are
+            shown as `***`, besides Authorization, Proxy-Authorization, Cookie and Set-Cookie
+            [QUICKTUNNEL_INSPECT_REDACT].
         on_url: called with the public URL, on the event loop, each time one begins to work; sync or
             async. What it raises is logged.
         url_file: path of a file that holds the URL while it works [QUICKTUNNEL_URL_FILE].
@@ -133,6 +139,8 @@ class TunnelConfig:
     grace_period: float = 30.0
     diagnostics_path: str | None = "/_quicktunnel"
     diagnostics_token: str | None = field(default=None, repr=False)
+    inspect: bool = True
+    inspect_redact: str | Sequence[str] = ()
     on_url: OnUrl | None = None
     url_file: str | None = None
     reuse_url: bool = True
@@ -171,6 +179,11 @@ class TunnelConfig:
         if self.nameservers is None:
             return ()
         return tuple(ip_and_port(entry.strip()) for entry in self.nameservers.split(","))
+
+    @property
+    def redacted_headers(self) -> frozenset[str]:
+        """The names of `inspect_redact`, in lower case."""
+        return frozenset(name.lower() for name in header_names(self.inspect_redact))
 
     def is_given(self, option: str) -> bool:
         """Whether somebody chose this option, by keyword, config or environment."""

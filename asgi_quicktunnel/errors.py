@@ -16,6 +16,7 @@ __all__ = [
     "RateLimited",
     "RegistrationError",
     "RemoteProtocolError",
+    "ReplayError",
     "StreamReset",
     "TransportError",
 ]
@@ -163,3 +164,18 @@ class OriginError(QuickTunnelError):
     def __init__(self, message: str, *, status: int = 502) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ReplayError(QuickTunnelError):
+    """A request was not sent once more, or was cut off.
+
+    Attributes:
+        status: as HTTP says it: 400 for edits that can't be used, 404 for an unknown request, 409
+            for one that can't be repeated, 429 for too many at once, 503 without a running tunnel,
+            504 where no whole answer came in time.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retryable = status in (429, 503)

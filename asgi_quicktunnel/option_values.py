@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ __all__ = [
     "EngineName",
     "Takes",
     "boolean",
+    "header_names",
     "host_and_port",
     "ip_and_port",
     "shown",
@@ -92,6 +93,13 @@ def _is_header_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
 
 
+def _is_header_names(value: Any) -> bool:
+    try:
+        return all(_HEADER_NAME.fullmatch(name) for name in header_names(value))
+    except TypeError:
+        return False
+
+
 def _is_plain_path(value: Any) -> bool:
     return (
         isinstance(value, str)
@@ -162,6 +170,13 @@ def _optional_whole(text: str) -> int | None:
     return int(text) if text else None
 
 
+def header_names(value: str | Sequence[str]) -> tuple[str, ...]:
+    """The names in "x-api-key, x-token", or in several texts; TypeError for the rest."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return tuple(value)
+
+
 def host_and_port(entry: str) -> tuple[str, int]:
     """Split "198.51.100.7:7844", "[2001:db8::7]:7844" or "host:7844"; ValueError for the rest."""
     host, _, port_text = entry.rpartition(":")
@@ -191,6 +206,7 @@ _LARGEST = 1 << 30  # bytes
 _MOST_IDLE = 1000  # connections
 _SHORTEST_SECRET, _LONGEST_SECRET = 16, 1000  # characters
 _PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")  # RFC 3986 §2.3, what is never percent-encoded
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 
 TAKES: dict[str, Takes] = {
     "mode": Takes(lambda value: value in ("asgi", "proxy"), '"asgi" or "proxy"'),
@@ -244,6 +260,10 @@ TAKES: dict[str, Takes] = {
         f"{_SHORTEST_SECRET} to {_LONGEST_SECRET} printable ASCII characters without spaces, & "
         "and #, or None",
     ),
+    "inspect": Takes(_is_boolean, "True or False"),
+    "inspect_redact": Takes(
+        _is_header_names, 'names of headers such as "x-api-key, x-token", or several of them'
+    ),
     "on_url": Takes(_or_none(callable), "a function that takes the URL"),
     "url_file": Takes(_or_none(_is_file_to_be), "a path in a folder that exists"),
     "reuse_url": Takes(_is_boolean, "True or False"),
@@ -280,6 +300,8 @@ ENVIRONMENT: dict[str, Callable[[str], Any]] = {
     "grace_period": float,
     "diagnostics_path": _optional,
     "diagnostics_token": _optional,
+    "inspect": boolean,
+    "inspect_redact": str,
     "url_file": _optional,
     "reuse_url": boolean,
     "websocket_ping_interval": _optional_number,

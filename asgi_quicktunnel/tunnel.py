@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp
 
+from asgi_quicktunnel.beside import first_failure
 from asgi_quicktunnel.config import LOCAL_EDGE, TunnelConfig
 from asgi_quicktunnel.discovery import EdgeDiscovery
 from asgi_quicktunnel.errors import QuickTunnelError, RegistrationError
@@ -30,6 +31,9 @@ from asgi_quicktunnel.events import (
     TunnelState,
 )
 from asgi_quicktunnel.herald import Herald
+from asgi_quicktunnel.inspector.edits import Edits
+from asgi_quicktunnel.inspector.inspection import Inspection
+from asgi_quicktunnel.inspector.record import Record
 from asgi_quicktunnel.membership import Held, Membership, Solo, join
 from asgi_quicktunnel.model import Credentials
 from asgi_quicktunnel.origin.choice import make_origin
@@ -65,6 +69,7 @@ class QuickTunnel:
 
     Attributes:
         traffic: what came through since this object was made.
+        inspector: the last requests with their answers, or None with `inspect=False`.
 
     Raises:
         ConfigError: an option that can't be used.
@@ -84,6 +89,8 @@ class QuickTunnel:
             options |= {"mode": "proxy", "origin": origin}
         self.config = TunnelConfig.resolve(config, options, os.environ)
         self._origin = make_origin(app, self.config, emit=self._on_event, state=state)
+        self._inspection = Inspection(self._origin, is_on=self.config.inspect)
+        self.inspector = self._inspection.store
         self._application = application or name_application(
             origin if isinstance(origin, str) else sys._getframe(1).f_globals.get("__name__", "")
         )
@@ -164,6 +171,14 @@ class QuickTunnel:
         if self._ready is not None:
             await asyncio.shield(self._ready)
 
+    async def replay(self, record_id: str, edits: Edits | None = None) -> Record:
+        """Send a request that `inspector` keeps to the origin once more; its new record.
+
+        Raises:
+            ReplayError: it was not sent, or cut off; see `Replayer.replay`.
+        """
+        return await self._inspection.replay(record_id, edits, is_running=self._runner is not None)
+
     def statistics(self) -> TunnelStatistics:
         """A snapshot; may be called in any thread."""
         status, origin, supervisor = self._status, self._origin, self._supervisor
@@ -192,6 +207,7 @@ class QuickTunnel:
         finally:
             runner.cancel()
             await asyncio.gather(runner, return_exceptions=True)
+            await self._inspection.aclose()
             await self._origin.aclose()
             if self._herald is not None:
                 await self._herald.aclose()
@@ -280,7 +296,7 @@ class QuickTunnel:
         kept, membership = held.kept, self._membership
         discovery = EdgeDiscovery()
         # Reading certificates and importing an engine take too long for the app's loop.
-        plan = await asyncio.to_thread(connection_plan, config, kept, self._origin)
+        plan = await asyncio.to_thread(connection_plan, config, kept, self._inspection.origin)
         indexes = membership.indexes(config.ha_connections)
         self._supervisor = Supervisor(
             plan,
@@ -300,7 +316,7 @@ class QuickTunnel:
             loop.create_task(_move(membership)),
         ]
         try:
-            await _first_failure(supervising, beside)
+            await first_failure(supervising, beside)
         finally:
             self._alarm.cancel()
             for task in (supervising, *beside):
@@ -378,15 +394,6 @@ class QuickTunnel:
 async def _move(membership: Membership) -> None:
     await membership.wait_moved()
     raise TunnelUnknownError("another worker gave this tunnel up")
-
-
-async def _first_failure(main: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> None:
-    """Until `main` ends, or one of those beside it fails; they may end before it."""
-    waiting = {main, *beside}
-    while main in waiting:
-        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
 
 
 _RELOAD_GRACE = 1.0  # s

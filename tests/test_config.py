@@ -49,6 +49,8 @@ def test_defaults():
         "grace_period": 30.0,
         "diagnostics_path": "/_quicktunnel",
         "diagnostics_token": None,
+        "inspect": True,
+        "inspect_redact": (),
         "on_url": None,
         "url_file": None,
         "reuse_url": True,
@@ -106,6 +108,8 @@ def test_it_can_not_be_changed():
         ("on_url", ["print", 7]),
         ("url_file", [7, "/", "/no/such/folder/url"]),
         ("reuse_url", [1, None, "yes"]),
+        ("inspect", [1, None, "yes"]),
+        ("inspect_redact", ["a b", "a:", ("x", ""), (b"x",), ("x", 7), 7, None]),
         ("max_reconnect_attempts", ["2", 2.0, True, -1]),
         ("engine", ["", "quinn", None, True]),
         (
@@ -228,6 +232,9 @@ def test_a_config_error_is_a_value_error():
         ("diagnostics_token", None),
         ("diagnostics_token", "x" * 16),
         ("diagnostics_token", "S3cret+/=?%;,:@!$~" + "x" * 982),
+        ("inspect_redact", "x-api-key"),
+        ("inspect_redact", ("x-api-key", "X-Token")),
+        ("inspect_redact", ""),
         ("websocket_ping_interval", None),
         ("websocket_ping_interval", 0.1),
         ("websocket_ping_timeout", None),
@@ -245,6 +252,13 @@ def test_values_at_the_edge_of_what_is_allowed(option, value):
 def test_the_number_of_connections_is_clamped(asked, kept):
     """Fewer than one is one, more than four are four."""
     assert TunnelConfig(ha_connections=asked).ha_connections == kept
+
+
+@pytest.mark.parametrize("value", ["X-Api-Key, ,x-token", ("x-api-key", "X-Token")])
+def test_redacted_headers(value):
+    """The names are in lower case, however they were given."""
+    config = TunnelConfig(inspect_redact=value)
+    assert config.redacted_headers == {"x-api-key", "x-token"}
 
 
 def test_edge_entries():
@@ -314,6 +328,8 @@ def environment(pem):
         "grace_period": ("2.5", 2.5),
         "diagnostics_path": ("/d", "/d"),
         "diagnostics_token": ("x" * 16, "x" * 16),
+        "inspect": ("off", False),
+        "inspect_redact": ("x-a, x-b", "x-a, x-b"),
         "url_file": ("/url", "/url"),
         "reuse_url": ("no", False),
         "websocket_ping_interval": ("2.5", 2.5),

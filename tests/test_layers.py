@@ -15,7 +15,7 @@ ROOT = Path(asgi_quicktunnel.__file__).parent
 # Upwards only: a module imports from the rows above its own; those in one row do not know each
 # other. A folder is one entry, and its modules may import each other.
 ROWS = (
-    ("errors", "supervision", "private_directory", "project", "interpreter"),
+    ("beside", "errors", "supervision", "private_directory", "project", "interpreter"),
     ("model", "origin_address"),
     ("option_values",),
     ("config", "events"),
@@ -23,7 +23,7 @@ ROWS = (
     ("transport", "discovery", "provisioning", "urlcache"),
     ("control", "origin", "reconnect", "addresses", "readiness", "indexes"),
     ("statistics", "status", "traffic"),
-    ("connection", "emulator", "guard", "claims", "announcement"),
+    ("connection", "emulator", "guard", "claims", "announcement", "inspector"),
     ("supervisor", "membership", "plan"),
     ("herald",),
     ("tunnel", "publication", "signals"),
