@@ -58,6 +58,7 @@ LIBRARIES = {
     "django": ("django/",),
     "rich": ("display/", "cli/doctor.py"),
     "segno": ("display/qr.py",),
+    "python_multipart": ("diagnostics/forms.py",),
     "uvicorn": (
         "demo.py",
         "cli/run.py",

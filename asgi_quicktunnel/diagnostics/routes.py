@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_quicktunnel.diagnostics.access import SAFE_METHODS, AccessToken, PageToken
 from asgi_quicktunnel.diagnostics.local import is_local
+from asgi_quicktunnel.diagnostics.requests import RequestRoutes
 from asgi_quicktunnel.diagnostics.status import describe, describe_readiness
 from asgi_quicktunnel.diagnostics.traffic import describe_traffic
 
@@ -57,6 +58,7 @@ class Diagnostics:
                 Route(path + "/traffic", self._traffic),
                 Route(path + "/metrics", self._metrics),
                 Route(path + "/token", self._token),
+                *RequestRoutes(tunnel).below(path + "/requests"),
             ]
         )
         self._app.router.redirect_slashes = False
