@@ -27,6 +27,7 @@ def raw_deflate(data):
         (raw_deflate(TEXT), "deflate"),
         (gzip.compress(zlib.compress(TEXT)), "deflate, gzip"),
     ],
+    ids=["none", "identity", "gzip", "x-gzip", "zlib", "deflate", "both"],
 )
 def test_it_is_undone(data, encodings):
     """In the order that the header says."""

@@ -148,6 +148,7 @@ def test_too_many_frames_are_not_read():
         (framed(Opcode.CLOSE, b"\x03"), b"close frame too short"),
         (framed(Opcode.CLOSE, b"\x03\xe8\xff"), b"can't decode"),
     ],
+    ids=["mask", "opcode", "reserved", "no beginning", "two beginnings", "short", "reason"],
 )
 def test_a_broken_rule_ends_that_side(data, why):
     """It is said why, and what follows is not read."""
