@@ -105,6 +105,7 @@ class TunnelStatistics:
         reconnects: how often a registered connection was lost.
         pool: the connections to the origin in proxy mode, else None.
         missing: connections of this process that are wanted and not registered, by index.
+        waiting_for: while the tunnel starts, what has to happen next, in words; else None.
     """
 
     state: TunnelState
@@ -117,6 +118,7 @@ class TunnelStatistics:
     reconnects: int
     pool: PoolStatistics | None = None
     missing: tuple[MissingConnection, ...] = ()
+    waiting_for: str | None = None
 
 
 def missing_connections(

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from asgi_quicktunnel.errors import QuickTunnelError
-from asgi_quicktunnel.events import ConnectionLost, Event, Registered, StateChanged, TunnelState
+from asgi_quicktunnel.events import (
+    ConnectionLost,
+    Dialled,
+    Discovered,
+    Event,
+    Provisioned,
+    Registered,
+    StateChanged,
+    TunnelState,
+)
 
 __all__ = ["TunnelStatus"]
 
@@ -23,12 +32,20 @@ class TunnelStatus:
         self.cause: str | None = None
         self.since = now
         self.reconnects = 0
+        self._next = _PROVISION
         self._announced = False
         self._registered: set[int] = set()
         self._missing: dict[int, str] = {}
 
+    @property
+    def waiting_for(self) -> str | None:
+        """What has to happen next until the URL works, in words; None once it has, or ended."""
+        return self._next if self.state is TunnelState.STARTING else None
+
     def on_event(self, event: Event, *, now: float) -> StateChanged | None:
-        """Hear of a registration or a loss; the change that follows, if any."""
+        """Hear of a step, a registration or a loss; the change that follows, if any."""
+        if not self._registered:
+            self._next = _AFTER.get(type(event), self._next)
         if isinstance(event, Registered):
             self._registered.add(event.conn_index)
             self._missing.pop(event.conn_index, None)
@@ -46,6 +63,7 @@ class TunnelStatus:
     def on_started(self, *, now: float) -> StateChanged | None:
         """The tunnel begins."""
         self._announced = False
+        self._next = _PROVISION
         return self._change(TunnelState.STARTING, None, now)
 
     def on_announced(self, *, now: float) -> StateChanged | None:
@@ -87,3 +105,14 @@ class TunnelStatus:
             self.since = now
         self.state, self.cause = state, cause
         return StateChanged(state, cause, self.since)
+
+
+_PROVISION = "the service to give out a tunnel"
+_DIAL = "an edge server to answer"
+_AFTER: dict[type[Event], str] = {
+    Provisioned: "the addresses of the edge",
+    Discovered: _DIAL,
+    Dialled: "the edge to register the first connection",
+    ConnectionLost: _DIAL,
+    Registered: "a request to the URL to come back",
+}

@@ -193,6 +193,7 @@ class QuickTunnel:
             reconnects=status.reconnects,
             pool=origin.statistics() if isinstance(origin, TcpOrigin) else None,
             missing=supervisor.missing() if supervisor is not None else (),
+            waiting_for=status.waiting_for,
         )
 
     async def aclose(self) -> None:
@@ -275,7 +276,7 @@ class QuickTunnel:
         async def request() -> Credentials:
             began = time.monotonic()
             credentials = await request_tunnel(config.service_url, user_agent=config.user_agent)
-            self._tell(Provisioned(credentials.url, time.monotonic() - began))
+            self._on_event(Provisioned(credentials.url, time.monotonic() - began))
             return credentials
 
         old = None if instead_of is None else instead_of.kept

@@ -4,7 +4,16 @@ import uuid
 
 from asgi_quicktunnel.errors import ConnectionLost as Lost
 from asgi_quicktunnel.errors import ProvisioningError
-from asgi_quicktunnel.events import ConnectionLost, Drained, Registered, StateChanged, TunnelState
+from asgi_quicktunnel.events import (
+    ConnectionLost,
+    Dialled,
+    Discovered,
+    Drained,
+    Provisioned,
+    Registered,
+    StateChanged,
+    TunnelState,
+)
 from asgi_quicktunnel.model import EdgeAddress, Registration
 from asgi_quicktunnel.status import TunnelStatus
 
@@ -99,3 +108,34 @@ def test_a_renewal_reconnects_until_the_new_url_is_announced():
 def test_other_events_change_nothing():
     """What is no registration and no loss leaves the state."""
     assert ready().on_event(Drained(0), now=50) is None
+
+
+def test_a_tunnel_that_starts_says_what_it_waits_for():
+    """Each step names the next one, a loss goes back to dialling, and the URL ends it."""
+    status = TunnelStatus(now=0)
+    assert status.waiting_for is None
+    status.on_started(now=1)
+    assert status.waiting_for == "the service to give out a tunnel"
+    said = []
+    for event in (
+        Provisioned("https://words.example", 0.1),
+        Discovered((ADDRESS,), 0.1),
+        Dialled(0, ADDRESS, "quic", 0.1),
+        lost(0),
+        Dialled(0, ADDRESS, "quic", 0.1),
+        registered(0),
+        lost(1),  # the second connection may take its time
+    ):
+        status.on_event(event, now=2)
+        said.append(status.waiting_for)
+    assert said == [
+        "the addresses of the edge",
+        "an edge server to answer",
+        "the edge to register the first connection",
+        "an edge server to answer",
+        "the edge to register the first connection",
+        "a request to the URL to come back",
+        "a request to the URL to come back",
+    ]
+    status.on_announced(now=3)
+    assert status.waiting_for is None

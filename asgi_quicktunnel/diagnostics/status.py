@@ -18,8 +18,9 @@ def describe(tunnel: QuickTunnel | None) -> dict[str, Any]:
     """What `GET /status` answers, as JSON types; version 1.
 
     Keys: `version` (1, changes when a key changes its meaning or goes), `state` (the value of
-    `TunnelState`), `cause` (why, or null), `since` (seconds since the epoch), `url` (null before it
-    works), `connector_id` (null without a tunnel), `reconnects`, `requests_total`, `streams_total`,
+    `TunnelState`), `cause` (why, or null), `waiting_for` (while it starts: what has to happen next,
+    in words; else null), `since` (seconds since the epoch), `url` (null before it works),
+    `connector_id` (null without a tunnel), `reconnects`, `requests_total`, `streams_total`,
     `bytes_received`, `bytes_sent` (all since the start), and `connections`, one for each that is
     registered: `conn_index`, `colo`, `address` ("ip:port"), `engine`, `age` (seconds), `rtt`
     (seconds or null), `requests`, `streams_open`, `streams_total`, `streams_refused`,
@@ -45,6 +46,7 @@ def describe(tunnel: QuickTunnel | None) -> dict[str, Any]:
         "version": STATUS_VERSION,
         "state": statistics.state.value,
         "cause": statistics.cause,
+        "waiting_for": statistics.waiting_for,
         "since": statistics.since,
         "url": statistics.url,
         "connector_id": str(statistics.connector_id),
@@ -131,6 +133,7 @@ _WITHOUT_TUNNEL = {
     "version": STATUS_VERSION,
     "state": "stopped",
     "cause": None,
+    "waiting_for": None,
     "since": None,
     "url": None,
     "connector_id": None,
