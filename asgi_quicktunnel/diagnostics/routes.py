@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_quicktunnel.diagnostics.access import SAFE_METHODS, AccessToken, PageToken
+from asgi_quicktunnel.diagnostics.live import Live
 from asgi_quicktunnel.diagnostics.local import is_local
 from asgi_quicktunnel.diagnostics.requests import RequestRoutes
 from asgi_quicktunnel.diagnostics.status import describe, describe_readiness
@@ -59,6 +60,7 @@ class Diagnostics:
                 Route(path + "/metrics", self._metrics),
                 Route(path + "/token", self._token),
                 *RequestRoutes(tunnel).below(path + "/requests"),
+                *Live(path, tunnel).routes(),
             ]
         )
         self._app.router.redirect_slashes = False
