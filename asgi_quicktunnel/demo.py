@@ -117,8 +117,8 @@ def _explain(public_url: str, local_url: str, say: Say) -> None:
     say("try:")
     say(f"  curl {public_url}/hello/world")
     say(f"  curl --data 'some text' {public_url}/echo")
-    say(f"  curl {local_url}/_quicktunnel/status")
-    say(f"or open {public_url} in a browser; Ctrl-C ends everything")
+    say(f"or open {public_url} in a browser,")
+    say(f"and {local_url}/_quicktunnel to see what comes through; Ctrl-C ends everything")
 
 
 async def _check(edge: LocalEdge, public_url: str, say: Say) -> int:

@@ -56,8 +56,9 @@ LIBRARIES = {
     "click": ("cli/",),
     "prometheus_client": ("diagnostics/metrics.py",),
     "django": ("django/",),
+    "jinja2": ("diagnostics/page/html.py",),
     "rich": ("display/", "cli/doctor.py"),
-    "segno": ("display/qr.py",),
+    "segno": ("display/qr.py", "diagnostics/page/html.py"),
     "python_multipart": ("diagnostics/forms.py",),
     "uvicorn": (
         "demo.py",
@@ -155,7 +156,8 @@ def test_importing_the_package_is_light():
 def test_what_a_tunnel_may_do_without_is_not_loaded():
     """Who needs no DNS and no aioquic pays for neither, nor for what they bring along."""
     loaded = loaded_by(f"import {PACKAGE}.middleware, {PACKAGE}.tunnel")
-    assert not loaded & {"aioquic", "cryptography", "dns", "prometheus_client", "trio"}
+    unwanted = {"aioquic", "cryptography", "dns", "jinja2", "prometheus_client", "segno", "trio"}
+    assert not loaded & unwanted
 
 
 def test_every_public_name_is_there():

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_quicktunnel.diagnostics.access import SAFE_METHODS, AccessToken, PageToken
 from asgi_quicktunnel.diagnostics.live import Live
 from asgi_quicktunnel.diagnostics.local import is_local
+from asgi_quicktunnel.diagnostics.page import Page
 from asgi_quicktunnel.diagnostics.requests import RequestRoutes
 from asgi_quicktunnel.diagnostics.status import describe, describe_readiness
 from asgi_quicktunnel.diagnostics.traffic import describe_traffic
@@ -60,6 +61,7 @@ class Diagnostics:
                 Route(path + "/metrics", self._metrics),
                 Route(path + "/token", self._token),
                 *RequestRoutes(tunnel).below(path + "/requests"),
+                *Page(path, tunnel, self.page_token).routes(),
                 *Live(path, tunnel).routes(),
             ]
         )
@@ -117,9 +119,13 @@ class Diagnostics:
 
         Within a framework's stack one may stand around us and add its headers to the answer of any
         request that has an Origin, also our own. What our page sends with its token is answered all
-        the same: a browser asks for leave at each answer, and this one goes to our page.
+        the same: a browser asks for leave at each answer, and this one goes to our page. So are its
+        files, with which browsers name the origin too (Chromium, of a script that is a module):
+        they are the same for everybody, and anybody can read them in this package.
         """
         if scope["type"] != "http" or "app" not in scope:
+            return False
+        if _route_path(scope).startswith(self._path + "/static/"):
             return False
         headers = Headers(scope=scope)
         return "origin" in headers and not (

@@ -7,41 +7,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests_support.browser import chromium
 from tests_support.client_site import make_site
-from tests_support.programs import find_program, unavailable
 from tests_support.tunnelled import tunnelled
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-
-# Chromium's own business with its maker's hosts has no place in a test.
-QUIET = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 
 @asynccontextmanager
 async def browsing():
     """A page of a new browser, without anything remembered."""
-    path = find_program("chromium", "chromium-browser", "google-chrome")
-    try:
-        from playwright.async_api import async_playwright
-    except ImportError as exc:
-        unavailable("chromium", f"Playwright is missing: {exc}")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=path,
-            args=[*QUIET],
-            chromium_sandbox=False,  # root and many containers can't have one; the page is ours
-        )
-        try:
-            yield await browser.new_page(ignore_https_errors=True)
-        finally:
-            await browser.close()
+    async with chromium() as browser:
+        yield await browser.new_page(ignore_https_errors=True)
 
 
 async def log_of(page):

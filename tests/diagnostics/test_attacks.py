@@ -33,8 +33,11 @@ async def test_who_sits_at_the_machine_is_answered(serve):
     """Every route, and what is no route; the answer is private each time."""
     async with serve(wrapped()) as address:
         for route, status in {
-            "": 404,
-            "/": 404,
+            "": 200,
+            "/": 200,
+            "/static/app.js": 200,
+            "/qr.svg": 404,
+            "/live": 426,
             "/status": 200,
             "/ready": 503,
             "/traffic": 200,

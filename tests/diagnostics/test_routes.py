@@ -79,7 +79,7 @@ async def test_traffic_and_metrics():
 async def test_answers_stay_private(path):
     """Whatever the status: not stored, not framed, not loaded by other origins."""
     response = await get(path)
-    assert response.status_code == (200 if path == STATUS else 404)
+    assert response.status_code == (404 if "no-such" in path else 200)
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-frame-options"] == "DENY"
     assert response.headers["cross-origin-resource-policy"] == "same-origin"
@@ -330,6 +330,14 @@ async def test_a_request_with_an_origin_is_the_apps_within_a_stack(origin):
     assert "connector_id" not in response.text
 
 
+async def test_the_page_s_files_are_answered_within_a_stack():
+    """Browsers name the origin with scripts that are modules: ours is answered, no other."""
+    script = "/_quicktunnel/static/app.js"
+    assert (await get(script, app=inside_a_stack(), origin=OWN)).status_code == 200
+    other = await get(script, app=inside_a_stack(), origin="https://attacker.example")
+    assert other.status_code == 404
+
+
 async def test_our_page_is_answered_within_a_stack_when_it_has_the_token():
     """A browser names the origin of each POST, so the token has to tell that it is our page's."""
     app = inside_a_stack()
@@ -359,8 +367,8 @@ async def test_the_scope_outside_is_left_alone():
     assert scope == before
 
 
-async def test_a_websocket_of_our_own_page_is_closed():
-    """There is no WebSocket here yet, and the app's is not reached under our path."""
+async def test_a_websocket_where_there_is_none_is_closed():
+    """The app's is not reached under our path."""
     sent = []
 
     async def send(message):
