@@ -115,7 +115,12 @@ async def test_what_changes_something_needs_the_token(method, path):
                 "gives it",
             }
         trusted = {"x-quicktunnel-token": app.diagnostics.page_token.value}
-        assert (await client.request(method, path, headers=trusted)).status_code in (404, 405)
+        answer = await client.request(method, path, headers=trusted)
+        assert answer.status_code in (
+            404,
+            405,
+            503,
+        )  # the last where there is no tunnel to replay in
 
 
 async def test_the_token_is_given_to_readers():
