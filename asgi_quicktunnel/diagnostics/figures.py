@@ -76,6 +76,11 @@ def figures(tunnel: QuickTunnel) -> Iterator[Figure]:
         yield from _of_connection(connection)
     if statistics.pool is not None:
         yield from _of_pool(statistics.pool)
+    if tunnel.inspector is not None:
+        kept = tunnel.inspector.statistics()
+        yield Figure("quicktunnel_inspector_records", kept.records)
+        yield Figure("quicktunnel_inspector_bytes", kept.bytes)
+        yield Figure("quicktunnel_inspector_dropped_total", kept.dropped)
 
 
 def _of_history(history: IndexStatistics) -> Iterator[Figure]:
@@ -187,5 +192,12 @@ FAMILIES = (
         "counter",
         "quicktunnel_origin_failures_total",
         "Proxy mode: requests that the origin did not answer, or not wholly.",
+    ),
+    Family("gauge", "quicktunnel_inspector_records", "Requests that are kept to be seen."),
+    Family("gauge", "quicktunnel_inspector_bytes", "Memory that they take, about."),
+    Family(
+        "counter",
+        "quicktunnel_inspector_dropped_total",
+        "Requests that made room for later ones, or were cleared.",
     ),
 )

@@ -210,6 +210,29 @@ async def test_the_pool_of_proxy_mode(local_edge):
     assert values[("quicktunnel_origin_failures_total",)] == 0
 
 
+async def test_what_the_inspector_keeps(local_edge):
+    """Records and their memory while it is on; nothing where it is off."""
+    app = Starlette(routes=[Route("/", PlainTextResponse("the app"))])
+    for is_on in (True, False):
+        with anyio.fail_after(20):
+            config = local_edge.config(inspect=is_on)
+            async with QuickTunnel(app, config) as tunnel:
+                await visit(tunnel, local_edge)
+                while tunnel.traffic.requests < 2:
+                    await asyncio.sleep(0)
+                values = exposed(tunnel)
+                if is_on:
+                    assert values[("quicktunnel_inspector_records",)] == 2
+                    assert values[("quicktunnel_inspector_bytes",)] > 100
+                    assert values[("quicktunnel_inspector_dropped_total",)] == 0
+                    tunnel.inspector.clear()
+                    values = exposed(tunnel)
+                    assert values[("quicktunnel_inspector_records",)] == 0
+                    assert values[("quicktunnel_inspector_dropped_total",)] == 2
+                else:
+                    assert ("quicktunnel_inspector_records",) not in values
+
+
 def test_two_tunnels_in_one_registry():
     """Their names tell them apart, within families that are there once."""
     shop, admin = at_rest(), at_rest()
