@@ -61,7 +61,7 @@ LIBRARIES = {
     "segno": ("display/qr.py", "diagnostics/page/html.py"),
     "python_multipart": ("diagnostics/forms.py",),
     "uvicorn": (
-        "demo.py",
+        "demo/serving.py",
         "cli/run.py",
         "cli/child.py",
         "cli/viewer.py",

@@ -16,7 +16,7 @@ __all__ = ["command"]
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Local port, 0 for any.")
 def command(check: bool, port: int) -> None:
     """Run the example app with a tunnel to the embedded edge. Ends at Ctrl-C."""
-    from asgi_quicktunnel.demo import run_demo
+    from asgi_quicktunnel.demo.run import run_demo
 
     log_to_standard_error(logging.INFO)
-    run_to_end(lambda: run_demo(check=check, port=port, say=click.echo))
+    run_to_end(lambda: run_demo("fastapi", check=check, port=port, say=click.echo))
