@@ -1,0 +1,9 @@
+"""The app of the guestbook's entries."""
+
+from django.apps import AppConfig
+
+
+class EntriesConfig(AppConfig):
+    """What visitors write."""
+
+    name = "entries"
