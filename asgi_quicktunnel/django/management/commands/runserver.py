@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandParser
@@ -51,6 +54,7 @@ class Command(Runserver):
         wanted = options.get("use_tunnel")
         # Commands that call this one, such as testserver, have to ask for a tunnel.
         self._use_tunnel = self._is_itself if wanted is None else wanted
+        _end_at_sigterm()
         self.server_cls = _telling(self.server_cls, self._on_listening)
         super().inner_run(*args, **options)
 
@@ -75,6 +79,16 @@ class Command(Runserver):
     def _show(self, url: str) -> None:
         self.stdout.write(f"asgi_quicktunnel: the app is public at {url}")
         self.stdout.flush()
+
+
+def _end_at_sigterm() -> None:
+    """Let SIGTERM end the interpreter in order where it would be killed, as with --noreload.
+
+    Django does so in the reloader's child, and daphne in any.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def _telling(server_cls: type[Any], on_listening: Any) -> type[Any]:
