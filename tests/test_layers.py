@@ -55,7 +55,7 @@ LIBRARIES = {
     "dns": ("srv.py", "readiness/", "emulator/zone.py"),
     "click": ("cli/",),
     "prometheus_client": ("diagnostics/metrics.py",),
-    "django": ("django/",),
+    "django": ("django/", "demo/django.py"),
     "jinja2": ("diagnostics/page/html.py",),
     "rich": ("display/", "cli/doctor.py"),
     "segno": ("display/qr.py", "diagnostics/page/html.py"),
@@ -67,7 +67,10 @@ LIBRARIES = {
         "cli/viewer.py",
         "django/management/commands/tunnel.py",
     ),
-    "websockets": ("protocol/",),
+    "websockets": (
+        "protocol/",
+        "demo/guestbook.py",
+    ),
 }
 
 # The public face is above everything: nobody inside imports from it.

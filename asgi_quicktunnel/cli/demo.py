@@ -1,4 +1,4 @@
-"""`demo`: the example app behind the embedded edge."""
+"""`demo`: an example behind the embedded edge."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ __all__ = ["command"]
 
 
 @click.command("demo")
-@click.option("--check", is_flag=True, help="Fetch a page, post a body, say how it went, end.")
+@click.argument("example", type=click.Choice(["fastapi", "django"]), default="fastapi")
+@click.option("--check", is_flag=True, help="Visit the example, say how it went, end.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Local port, 0 for any.")
-def command(check: bool, port: int) -> None:
-    """Run the example app with a tunnel to the embedded edge. Ends at Ctrl-C."""
+def command(example: str, check: bool, port: int) -> None:
+    """Run an example with a tunnel to the embedded edge. Ends at Ctrl-C.
+
+    EXAMPLE is fastapi (the default) or django.
+    """
     from asgi_quicktunnel.demo.run import run_demo
 
     log_to_standard_error(logging.INFO)
-    run_to_end(lambda: run_demo("fastapi", check=check, port=port, say=click.echo))
+    run_to_end(lambda: run_demo(example, check=check, port=port, say=click.echo))

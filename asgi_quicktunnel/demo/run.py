@@ -7,6 +7,7 @@ import os
 
 import httpx
 
+from asgi_quicktunnel.demo.django import DjangoExample
 from asgi_quicktunnel.demo.examples import Example, Say
 from asgi_quicktunnel.demo.fastapi import FastAPIExample
 from asgi_quicktunnel.demo.serving import GRACE_PERIOD, POLL, public_url_of, serving
@@ -19,7 +20,7 @@ async def run_demo(name: str, *, check: bool, port: int, say: Say) -> int:
     """Run a demo until Ctrl-C, or its check.
 
     Args:
-        name: of the example, "fastapi".
+        name: of the example, "fastapi" or "django".
         check: visit the example through the public URL as a visitor would, then end.
         port: local TCP port, 0 for any.
         say: prints one line.
@@ -67,4 +68,4 @@ async def _check(example: Example, edge: LocalEdge, public_url: str, say: Say) -
         return 1
 
 
-_EXAMPLES: dict[str, type[Example]] = {"fastapi": FastAPIExample}
+_EXAMPLES: dict[str, type[Example]] = {"fastapi": FastAPIExample, "django": DjangoExample}

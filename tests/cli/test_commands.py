@@ -6,9 +6,12 @@ import signal
 import socket
 
 import anyio
+import certifi
 import pytest
 
 from asgi_quicktunnel.config import PACKAGE_VERSION
+from asgi_quicktunnel.demo.guestbook import GuestbookVisitor
+from asgi_quicktunnel.emulator.client import visitor_client
 
 from tests_support.terminal import COMMAND, environment
 
@@ -65,6 +68,37 @@ async def test_the_check_of_the_demo_succeeds():
     assert "Traceback" not in errors
 
 
+async def test_the_check_of_the_django_demo_succeeds():
+    """`demo django --check` makes a project's database and visits each part of it."""
+    status, output, errors = await run("demo", "django", "--check")
+    assert status == 0, output + errors
+    assert len(re.findall(r"^ok: ", output, re.MULTILINE)) == len(output.splitlines()) == 6
+    assert "Traceback" not in errors
+
+
+async def test_the_django_demo_lets_its_administrator_in():
+    """It prints the URL, a name and a password that the admin takes; Ctrl-C ends it within 3 s."""
+    with anyio.fail_after(60):
+        process = await start("demo", "django")
+        lines = []
+        while "Ctrl-C" not in (lines[-1] if lines else ""):
+            lines.append((await process.stdout.readline()).decode())
+        said = "".join(lines)
+        host, port = re.search(r"public at http://([\w.-]+):(\d+)", said).groups()
+        name, password = re.search(r"/admin/ as (\w+) with the password (\S+)", said).groups()
+        address = ("127.0.0.1", int(port))
+        url = f"http://{host}:{port}"
+        for tried in ("a wrong one", password):
+            async with visitor_client(address, certifi.where(), base_url=url) as client:
+                visitor = GuestbookVisitor(client, address, lines.append)
+                assert (await visitor.administer(name, tried) is None) == (tried == password)
+        with anyio.fail_after(3):
+            process.send_signal(signal.SIGINT)
+            _, errors = await process.communicate()
+        assert process.returncode == 130
+        assert b"Traceback" not in errors, errors.decode()
+
+
 async def test_the_demo_ends_at_ctrl_c_although_a_download_is_open():
     """The demo prints its URL; Ctrl-C ends it within 2 s with a stream open through the tunnel."""
     with anyio.fail_after(60):
@@ -87,7 +121,6 @@ async def test_the_demo_ends_at_ctrl_c_although_a_download_is_open():
 async def test_the_edge_alone_serves_a_connector_elsewhere():
     """`edge` prints the settings that another process needs, and ends at SIGTERM."""
     from asgi_quicktunnel import QuickTunnel
-    from asgi_quicktunnel.emulator.client import visitor_client
 
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -15,6 +15,7 @@ DEBUG = os.environ.get("GUESTBOOK_DEBUG") == "1"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [
+    "asgi_quicktunnel.django",  # first, for its runserver
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
