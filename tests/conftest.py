@@ -5,6 +5,8 @@ import os
 import hypothesis
 import pytest
 
+from tests_support.guestbook_site import GuestbookSite
+
 hypothesis.settings.register_profile("fast", max_examples=20)  # scripts/test --fast
 
 
@@ -30,3 +32,14 @@ def _runtime_directory(tmp_path_factory):
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def _guestbook_template(tmp_path_factory):
+    return GuestbookSite.make(tmp_path_factory.mktemp("guestbook") / "site")
+
+
+@pytest.fixture
+def guestbook(_guestbook_template, tmp_path):
+    """The Django example, with a database and an administrator of this test's own."""
+    return _guestbook_template.copy(tmp_path / "site")

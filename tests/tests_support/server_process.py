@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,7 +52,11 @@ def environment(edge=None, *, wrapping="wrapper", **options):
 class ServerProcess:
     """A server in a process group of its own: `async with ServerProcess("uvicorn", environ)`.
 
-    Instead of a name there may be the words after `python -m`, with {port} in them.
+    Args:
+        name: of the command; or the words after `python -m`, with {port} in them, or after `python`
+            if the first is a file.
+        environ: of the process.
+        cwd: the folder where it runs.
 
     Attributes:
         url: where it listens, once it does.
@@ -64,6 +69,8 @@ class ServerProcess:
         self.lines = []
         command = COMMANDS[name] if isinstance(name, str) else name
         self._command = [word.format(port=port) for word in command]
+        if not self._command[0].endswith(".py"):
+            self._command.insert(0, "-m")
         self._environ = environ
         self._cwd = cwd
         self._changed = asyncio.Condition()
@@ -71,7 +78,7 @@ class ServerProcess:
 
     async def __aenter__(self):
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", *self._command),
+            *(sys.executable, *self._command),
             env=self._environ,
             cwd=self._cwd,
             stdin=asyncio.subprocess.DEVNULL,
@@ -115,6 +122,22 @@ class ServerProcess:
         status = await self.process.wait()
         await asyncio.wait({self._reader})
         return status
+
+    async def left(self):
+        """Wait until nothing runs any more that it started; ps(1) lists what does."""
+        while self._running():  # nobody tells of the end of another's child
+            await asyncio.sleep(0.05)
+
+    def _running(self):
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True
+        )
+        processes = (line.split() for line in listed.stdout.splitlines())
+        return [
+            group
+            for group, state in processes
+            if int(group) == self.process.pid and not state.startswith("Z")
+        ]
 
     async def _read(self):
         async for line in self.process.stdout:
