@@ -9,6 +9,7 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import atexit, sys, threading
+from concurrent.futures import ThreadPoolExecutor
 from asgi_quicktunnel.interpreter import call_at_end
 
 stop = threading.Event()
@@ -17,8 +18,10 @@ def work():  # no interpreter ends before this thread has
     stop.wait()
     print("the thread ends")
 
+pool = ThreadPoolExecutor()
+
 def callback():
-    print("called")
+    pool.submit(print, "called").result()
     stop.set()
 
 atexit.register(print, "atexit")
@@ -32,7 +35,7 @@ END
     ("end", "status"), [("print('done')", 0), ("sys.exit(3)", 3), ("raise RuntimeError", 1)]
 )
 def test_the_end_is_heard_before_threads_are_waited_for(end, status):
-    """However the program ends; what is called can still end threads."""
+    """However the program ends; what is called can still end threads, and use a thread pool."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.replace("END", end)],
         capture_output=True,
