@@ -119,6 +119,7 @@ REQUESTS = {
     "file": (request("POST"), b"@/etc/hostname"),
     "text": (request("PUT"), "é\u2028 \t \n".encode()),
     "binary": (request("PATCH"), bytes(range(256)) * 3),
+    "no utf-8": (request("POST"), b"caf\xe9"),
     "long": (request("POST"), b"x" * 200_000),
     "get with a body": (request("GET"), b"body"),
     "post without": (request("POST"), b""),
