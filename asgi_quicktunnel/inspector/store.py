@@ -75,7 +75,7 @@ class RequestStore:
             records.popleft().let_go()
         if self.is_calm:
             self.stir()
-        raw_head = record.raw_head
+        raw_head = stream.raw_head
         size = weigh_head(stream.head) if raw_head is None else len(raw_head)
         self.allowance -= RECORD_COST + size
         if self.allowance < 0:

@@ -57,9 +57,10 @@ class RecordedStream(Record):
         if stream is None:
             raise LocalProtocolError("the stream has ended")
         if self.status is None:
-            self.status, self._response_headers, _ = head  # that is one object less to keep
+            status, headers, _ = head
+            self.status = status
             self._answered = monotonic()
-            if head.status == _SWITCHED and self.head.kind is RequestKind.WEBSOCKET:
+            if status == _SWITCHED and self.head.kind is RequestKind.WEBSOCKET:
                 self._conversation = []
                 self._talked = {True: 0, False: 0}
             store = self._store
@@ -67,9 +68,11 @@ class RecordedStream(Record):
                 self.revision = store.turn
                 if store.is_calm:
                     store.stir()
-                store.allowance -= weigh(head.headers)
-                if store.allowance < 0:
-                    store.make_room()
+                if headers:
+                    self._response_headers = headers
+                    store.allowance -= weigh(headers)
+                    if store.allowance < 0:
+                        store.make_room()
         return stream.respond(head)
 
     def send(self, data: bytes) -> Coroutine[Any, Any, None]:
@@ -100,8 +103,9 @@ class RecordedStream(Record):
 
     async def send_eof(self) -> None:
         """End the answer; see `RequestStream.send_eof`."""
-        if self._stream is not None:
-            await self._stream.send_eof()
+        stream = self._stream
+        if stream is not None:
+            await stream.send_eof()
             self._end(_DONE)
 
     def reset(self, code: int = 0) -> None:
