@@ -11,32 +11,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import sys
-import time
+from pathlib import Path
 
-sys.path.pop(0)  # this folder: its websockets.py would hide the library of that name
+sys.path[0] = str(Path(__file__).parent.parent)  # not this folder, for its websockets.py
 
 from asgi_quicktunnel import QuickTunnel, TunnelConfig
 from asgi_quicktunnel.emulator import LocalEdge
 from asgi_quicktunnel.guard import shared_guard
-from asgi_quicktunnel.model import RequestHead, RequestKind
 
-HEADERS = [(b"x-header-%d" % number, b"value %d" % number) for number in range(20)]
-BODY = b"x" * 100
-
-
-async def app(scope, receive, send):
-    """100 bytes."""
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": BODY})
+from bench.paired import answer_small, connector_process, load, paired
 
 
 async def connector() -> None:
     """The process under test; "on" and "off" lines switch the guard."""
     config = TunnelConfig(enabled=True, ha_connections=1)
-    async with QuickTunnel(app, config) as tunnel:
+    async with QuickTunnel(answer_small, config) as tunnel:
         print(tunnel.url, flush=True)
         loop = asyncio.get_running_loop()
         (connection,) = tunnel._supervisor.connections
@@ -48,65 +39,24 @@ async def connector() -> None:
             print("done", flush=True)
 
 
-async def throughput(edge: LocalEdge, at_once: int, seconds: float) -> float:
-    """Requests answered per second, `at_once` at a time."""
-    (connection,) = edge.connections
-    head = RequestHead(RequestKind.HTTP, b"/", "GET", b"bench.example", HEADERS)
-    end = time.perf_counter() + seconds
-    count = 0
-
-    async def ask() -> None:
-        nonlocal count
-        while time.perf_counter() < end:
-            answer = await connection.open_request(head, end=True)
-            await answer.receive_head()
-            while await answer.receive():
-                pass
-            count += 1
-
-    began = time.perf_counter()
-    await asyncio.gather(*(ask() for _ in range(at_once)))
-    return count / (time.perf_counter() - began)
-
-
 async def measure(rounds: int, seconds: float) -> None:
     """Run both variants in turn and print."""
-    async with LocalEdge() as edge:
-        config = edge.config()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            __file__,
-            "--connector",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={
-                **os.environ,
-                "QUICKTUNNEL_SERVICE_URL": config.service_url,
-                "QUICKTUNNEL_EDGE": config.edge,
-                "QUICKTUNNEL_CA_FILE": config.ca_file,
-            },
-        )
-        try:
-            await process.stdout.readline()
-            for at_once in (1, 16):
-                await throughput(edge, at_once, seconds)  # warm
-                rates: dict[str, list[float]] = {"on": [], "off": []}
-                for number in range(rounds):
-                    for variant in ("on", "off") if number % 2 else ("off", "on"):
-                        process.stdin.write(variant.encode() + b"\n")
-                        await process.stdout.readline()
-                        rates[variant].append(await throughput(edge, at_once, seconds))
-                on, off = (statistics.median(rates[variant]) for variant in ("on", "off"))
-                paired = statistics.median(
-                    a / b for a, b in zip(rates["on"], rates["off"], strict=True)
-                )
-                print(
-                    f"{at_once:3d} at a time: {on:7.0f} requests/s with the guard, "
-                    f"{off:7.0f} without; median of paired ratios {paired:.3f}"
-                )
-        finally:
-            process.stdin.close()
-            await process.wait()
+    async with LocalEdge() as edge, connector_process(__file__, edge) as process:
+        await process.stdout.readline()
+        for at_once in (1, 16):
+            await load(edge, at_once, seconds)  # warm
+            rates: dict[str, list[float]] = {"on": [], "off": []}
+            for number in range(rounds):
+                for variant in ("on", "off") if number % 2 else ("off", "on"):
+                    process.stdin.write(variant.encode() + b"\n")
+                    await process.stdout.readline()
+                    count, elapsed = await load(edge, at_once, seconds)
+                    rates[variant].append(count / elapsed)
+            on, off = (statistics.median(rates[variant]) for variant in ("on", "off"))
+            print(
+                f"{at_once:3d} at a time: {on:7.0f} requests/s with the guard, {off:7.0f} without; "
+                f"median of paired ratios {paired(rates['on'], rates['off']):.3f}"
+            )
 
 
 def main() -> None:

@@ -12,35 +12,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import sys
 import time
+from pathlib import Path
 
-sys.path.pop(0)  # this folder: its websockets.py would hide the library of that name
+sys.path[0] = str(Path(__file__).parent.parent)  # not this folder, for its websockets.py
 
 import uvloop
 
 from asgi_quicktunnel import QuickTunnel, TunnelConfig
 from asgi_quicktunnel.emulator import LocalEdge
-from asgi_quicktunnel.model import RequestHead, RequestKind
 
-HEADERS = [(b"x-header-%d" % number, b"value %d" % number) for number in range(20)]
-HEAD = RequestHead(RequestKind.HTTP, b"/", "GET", b"bench.example", HEADERS)
-BODY = b"x" * 100
+from bench.paired import answer_small, connector_process, load, paired
+
 VARIANTS = ("on", "off")
-
-
-async def app(scope, receive, send):
-    """100 bytes."""
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": BODY})
 
 
 async def connector() -> None:
     """The process under test; "on" and "off" lines switch, and are answered with the CPU so far."""
     config = TunnelConfig(enabled=True, ha_connections=1)
-    async with QuickTunnel(app, config) as tunnel:
+    async with QuickTunnel(answer_small, config) as tunnel:
         (connection,) = tunnel._supervisor.connections
         origins = {"on": tunnel._inspection.origin, "off": tunnel._origin}
         print(connection.statistics().engine, flush=True)
@@ -48,26 +40,6 @@ async def connector() -> None:
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             object.__setattr__(connection._plan, "origin", origins[line.strip()])
             print(time.process_time(), flush=True)
-
-
-async def load(edge: LocalEdge, at_once: int, seconds: float) -> tuple[int, float]:
-    """How many requests were answered, `at_once` at a time, and in how many seconds."""
-    (connection,) = edge.connections
-    end = time.perf_counter() + seconds
-    count = 0
-
-    async def ask() -> None:
-        nonlocal count
-        while time.perf_counter() < end:
-            answer = await connection.open_request(HEAD, end=True)
-            await answer.receive_head()
-            while await answer.receive():
-                pass
-            count += 1
-
-    began = time.perf_counter()
-    await asyncio.gather(*(ask() for _ in range(at_once)))
-    return count, time.perf_counter() - began
 
 
 async def compare(edge: LocalEdge, process, at_once: int, rounds: int, seconds: float) -> None:
@@ -87,45 +59,25 @@ async def compare(edge: LocalEdge, process, at_once: int, rounds: int, seconds: 
             costs[variant].append((await switch(variant) - before) / count * 1e6)
             rates[variant].append(count / elapsed)
 
-    def paired(figures: dict[str, list[float]]) -> float:
-        pairs = zip(figures["on"], figures["off"], strict=True)
-        return statistics.median(on / off for on, off in pairs)
-
     median = statistics.median
     print(
         f"{at_once:3d} at a time: {median(rates['on']):6.0f} requests/s with, "
-        f"{median(rates['off']):6.0f} without, paired {paired(rates):.3f}; "
+        f"{median(rates['off']):6.0f} without, paired {paired(rates['on'], rates['off']):.3f}; "
         f"{median(costs['on']):6.1f} us CPU each with, {median(costs['off']):6.1f} without, "
-        f"paired {paired(costs):.3f}",
+        f"paired {paired(costs['on'], costs['off']):.3f}",
         flush=True,
     )
 
 
 async def measure(options: argparse.Namespace) -> None:
     """Start the other process, compare and print."""
-    async with LocalEdge() as edge:
-        config = edge.config()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            __file__,
-            "--connector",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={
-                **os.environ,
-                "QUICKTUNNEL_ENGINE": options.engine,
-                "QUICKTUNNEL_SERVICE_URL": config.service_url,
-                "QUICKTUNNEL_EDGE": config.edge,
-                "QUICKTUNNEL_CA_FILE": config.ca_file,
-            },
-        )
-        try:
-            print("engine", (await process.stdout.readline()).decode().strip(), flush=True)
-            for at_once in options.at_once:
-                await compare(edge, process, at_once, options.rounds, options.seconds)
-        finally:
-            process.stdin.close()
-            await process.wait()
+    async with (
+        LocalEdge() as edge,
+        connector_process(__file__, edge, QUICKTUNNEL_ENGINE=options.engine) as process,
+    ):
+        print("engine", (await process.stdout.readline()).decode().strip(), flush=True)
+        for at_once in options.at_once:
+            await compare(edge, process, at_once, options.rounds, options.seconds)
 
 
 def main() -> None:

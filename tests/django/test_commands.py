@@ -102,9 +102,8 @@ async def test_runserver_is_public(local_edge, site, reloader):
             (connection,) = local_edge.connections
             interrupt_as_a_terminal_does(server)
             assert await server.ended() == 0
-            if (
-                reloader
-            ):  # else the next process would have found its connection, had there been one
+            # Under a reloader the next process would find its connection.
+            if reloader:
                 await local_edge.wait_for(lambda: connection.control.is_unregistered)
     host = url.partition("://")[2]
     assert (facts["host"], facts["url"], facts["from_tunnel"]) == (host, url, True)
