@@ -79,9 +79,9 @@ def interrupt_as_a_terminal_does(server):
     server.interrupt(signal.SIGINT)
 
 
-@pytest.mark.parametrize("reloader", [(), ("--noreload",)], ids=["reloader", "noreload"])
+@pytest.mark.parametrize("options", [(), ("--noreload",)], ids=["reloader", "noreload"])
 @pytest.mark.parametrize("site", SITES)
-async def test_runserver_is_public(local_edge, site, reloader):
+async def test_runserver_is_public(local_edge, site, options):
     """Pages, static files and the tunnel's own host, through one tunnel that ends in order.
 
     Receivers of `tunnel_ready` are told once, and one that fails harms nobody. Under the reloader
@@ -89,7 +89,7 @@ async def test_runserver_is_public(local_edge, site, reloader):
     """
     with anyio.fail_after(60):
         async with django_process(
-            local_edge, MANAGE, "runserver", *reloader, "0", site=SITES[site], ha_connections=1
+            local_edge, MANAGE, "runserver", *options, "0", site=SITES[site], ha_connections=1
         ) as server:
             url = await server.public_url()
             await server.line(f"told {url} asynchronously")
@@ -102,8 +102,8 @@ async def test_runserver_is_public(local_edge, site, reloader):
             (connection,) = local_edge.connections
             interrupt_as_a_terminal_does(server)
             assert await server.ended() == 0
-            # Under a reloader the next process would find its connection.
-            if reloader:
+            # Under the reloader the next process would have found its connection.
+            if options:
                 await local_edge.wait_for(lambda: connection.control.is_unregistered)
     host = url.partition("://")[2]
     assert (facts["host"], facts["url"], facts["from_tunnel"]) == (host, url, True)
