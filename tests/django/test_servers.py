@@ -8,6 +8,7 @@ import anyio
 import httpx
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests_support.django_project import APPS, HOOK, SITE, WITH_DAPHNE, django_process
 
@@ -62,7 +63,11 @@ async def test_neither_settings_nor_code_are_needed(local_edge):
     ["asgi_quicktunnel.django:application", f"{SITE}.wrapped_routed_asgi:application"],
 )
 async def test_channels_routing_inside_the_wrapper(local_edge, application):
-    """HTTP and WebSockets through the tunnel, by the hook or by a wrapper in asgi.py."""
+    """HTTP and WebSockets through the tunnel, by the hook or by a wrapper in asgi.py.
+
+    The WebSockets of a page at the public URL alone: another site's are refused, and so is who
+    claims that page without having come through the tunnel.
+    """
     routed = f"{SITE}.routed_asgi.application"
     site = {"QUICKTUNNEL": {"APPLICATION": routed, "HA_CONNECTIONS": 1}}
     with anyio.fail_after(60):
@@ -73,11 +78,20 @@ async def test_channels_routing_inside_the_wrapper(local_edge, application):
             host, port = local_edge.address
             async with local_edge.httpx_client(base_url=url) as visitor:
                 assert (await visitor.get("/")).json()["from_tunnel"] is True
-            async with connect(
-                f"ws://{urlsplit(url).netloc}/ws", host=host, port=port, proxy=None
-            ) as websocket:
+            through = {"uri": f"ws://{urlsplit(url).netloc}/ws", "host": host, "port": port}
+            async with connect(**through, proxy=None, origin=url) as websocket:
                 await websocket.send("hello")
                 assert await websocket.recv() == "echo hello"
+            direct = {"uri": server.url.replace("http", "ws", 1) + "/ws"}
+            for way, origin in (
+                (through, "https://evil.example"),
+                (through, None),
+                (direct, url),
+                (direct, "https://evil.example"),
+            ):
+                with pytest.raises(InvalidStatus) as refused:
+                    await connect(**way, proxy=None, origin=origin)
+                assert refused.value.response.status_code == 403
     assert len(local_edge.provisioning_requests) == 1
 
 

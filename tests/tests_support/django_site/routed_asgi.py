@@ -3,6 +3,8 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
+from asgi_quicktunnel.django.channels import AllowedHostsOriginValidator
+
 
 class Echo(WebsocketConsumer):
     def receive(self, text_data=None, bytes_data=None):
@@ -12,6 +14,6 @@ class Echo(WebsocketConsumer):
 application = ProtocolTypeRouter(
     {
         "http": get_asgi_application(),
-        "websocket": URLRouter([path("ws", Echo.as_asgi())]),
+        "websocket": AllowedHostsOriginValidator(URLRouter([path("ws", Echo.as_asgi())])),
     }
 )
