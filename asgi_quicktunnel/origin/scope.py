@@ -62,40 +62,43 @@ def read_fields(headers: Headers) -> RequestFields:
     Raises:
         RemoteProtocolError: a Content-Length that is repeated or no number (RFC 9112 §6.3).
     """
-    fields = RequestFields()
-    kept = fields.headers
-    length: bytes | None = None
-    is_chunked = False
-    addresses: list[bytes] = []
-    for header in headers:
-        name = header[0]
-        if name in _DROPPED:
-            if name == b"transfer-encoding" and b"chunked" in header[1].lower():
-                is_chunked = True
-            continue
-        kept.append(header)
-        if name not in _READ:
-            continue
-        value = header[1]
-        if name == b"cf-connecting-ip":
-            addresses.append(value)
-        elif name == b"x-forwarded-proto":
-            fields.forwarded_proto = _SCHEMES.get(value.lower(), "")
-        elif name == b"cf-ray":
-            fields.ray_id = value.decode("latin-1")
-        elif name == b"cf-ipcountry":
-            fields.country = value.decode("latin-1")
-        elif length is None:
-            length = value
-        else:
-            raise RemoteProtocolError("Content-Length was given more than once")
-    if len(addresses) == 1 and len(addresses[0]) <= _LONGEST_ADDRESS:
-        fields.client = _visitor(addresses[0])
-    if length is not None:
-        fields.body_length = _parse_length(length)
-    elif is_chunked:
+    values = dict(headers)
+    if len(values) < len(headers):
+        _settle_repeated(headers, values)
+    get = values.get
+    is_clean = _DROPPED.isdisjoint(values)
+    fields = RequestFields(
+        [*headers] if is_clean else [header for header in headers if header[0] not in _DROPPED]
+    )
+    if (value := get(b"cf-connecting-ip")) is not None and len(value) <= _LONGEST_ADDRESS:
+        fields.client = _visitor(value)
+    if (value := get(b"x-forwarded-proto")) is not None:
+        fields.forwarded_proto = _SCHEMES.get(value.lower(), "")
+    if (value := get(b"cf-ray")) is not None:
+        fields.ray_id = value.decode("latin-1")
+    if (value := get(b"cf-ipcountry")) is not None:
+        fields.country = value.decode("latin-1")
+    if (value := get(b"content-length")) is not None:
+        fields.body_length = _parse_length(value)
+    elif not is_clean and b"chunked" in get(b"transfer-encoding", b"").lower():
         fields.body_length = None
     return fields
+
+
+def _settle_repeated(headers: Headers, values: dict[bytes, bytes]) -> None:
+    """Make of a field that came more than once what it says as a whole; elsewhere the last counts.
+
+    Raises:
+        RemoteProtocolError: a Content-Length that is repeated.
+    """
+    names = [name for name, _ in headers]
+    if names.count(b"content-length") > 1:
+        raise RemoteProtocolError("Content-Length was given more than once")
+    if names.count(b"cf-connecting-ip") > 1:
+        del values[b"cf-connecting-ip"]
+    if names.count(b"transfer-encoding") > 1:
+        codings = [value for name, value in headers if name == b"transfer-encoding"]
+        values[b"transfer-encoding"] = b", ".join(codings)
 
 
 def http_scope(
@@ -360,9 +363,6 @@ _DROPPED = frozenset(
     }
 )
 _TAKEN_OFF = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
-_READ = frozenset(
-    {b"cf-connecting-ip", b"cf-ipcountry", b"cf-ray", b"content-length", b"x-forwarded-proto"}
-)
 _SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONNECTOR_HOSTS = frozenset({"management.argotunnel.com", "management.fed.argotunnel.com"})

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from aioquic.buffer import encode_uint_var
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import (
     CONNECTION_LIMIT_FRAME_CAPACITY,
@@ -37,7 +38,7 @@ from aioquic.tls import Epoch
 
 from asgi_quicktunnel.transport.aioquic_pacer import Pacer
 from asgi_quicktunnel.transport.engine import ClientSettings, Closed, ServerSettings
-from asgi_quicktunnel.transport.path_mtu import BASE_SIZE, PathMtuSearch
+from asgi_quicktunnel.transport.path_mtu import BASE_SIZE, LARGEST_SIZE, PathMtuSearch
 
 __all__ = ["CID_LENGTH", "INTERNALS", "PEER", "Connection", "configuration"]
 
@@ -126,6 +127,10 @@ class Connection(QuicConnection):
     def tell_of(self, stream_id: int) -> None:
         """Remember that the stream was announced."""
         self._told.add(stream_id // 4, stream_id // 4 + 1)
+
+    def _serialize_transport_parameters(self) -> bytes:
+        # aioquic leaves this one out, which allows 65527 bytes (RFC 9000 §18.2).
+        return super()._serialize_transport_parameters() + _MAX_UDP_PAYLOAD
 
     def _get_or_create_stream(self, frame_type: int, stream_id: int) -> QuicStream:
         # Naming a stream opens all lower ones (RFC 9000 §2.1). aioquic creates each of them at
@@ -346,6 +351,7 @@ def configuration(
 
 PEER = ("", 0)  # aioquic wants an address; whose a datagram is was decided before it comes here
 CID_LENGTH = 8  # bytes
+_MAX_UDP_PAYLOAD = b"\x03\x02" + encode_uint_var(LARGEST_SIZE)  # id, length, value; protocol.md §4
 _BLACK_HOLE = 3  # probe timeouts in a row; a second or so, where the idle timeout is 5
 _MAX_DATAGRAM_FRAME = 16383  # bytes; protocol.md §4 (RFC 9221)
 _MAX_SKIPPED_RANGES = 4096  # gaps among the stream numbers in use; loss leaves a few
@@ -380,6 +386,7 @@ INTERNALS = {
         "_ping_pending",
         "_probe_pending",
         "_retire_connection_ids",
+        "_serialize_transport_parameters",
         "_spaces",
         "_spin_bit",
         "_state",

@@ -273,10 +273,11 @@ class EngineDriver:
         self._transmit_now()
 
     def _receive(self, datagrams: Sequence[bytes], now: float) -> None:
-        due = self._engine.next_timeout()
-        if due is not None and due + _LATE < now:
+        if self.armed + _LATE < now:
             # Due timers first, or a backlog restarts the idle timer of a dead connection.
-            self._engine.handle_timeout(now=now)
+            due = self._engine.next_timeout()
+            if due is not None and due + _LATE < now:
+                self._engine.handle_timeout(now=now)
         if datagrams:
             self._last_heard = now
             self._engine.receive_datagrams(datagrams, now=now)
@@ -318,10 +319,11 @@ class EngineDriver:
             for stream in touched:
                 stream.flush(engine)
             datagrams = engine.datagrams_to_send(now=now)
+        if datagrams:
+            self._send_datagrams(datagrams)  # first of all: the peer waits for it
+        with self._lock:
             events = self._poll()
             due = engine.next_timeout()
-        if datagrams:
-            self._send_datagrams(datagrams)
         if events:
             self._dispatch(events)
         self._arm_timer(due, now)

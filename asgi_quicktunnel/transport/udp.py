@@ -249,7 +249,7 @@ def _open(family: int) -> socket.socket:
 
 
 _BATCH = 64  # datagrams per wake-up; engine-notes.md §2
-_LARGEST_DATAGRAM = 65535  # bytes
+_LARGEST_DATAGRAM = 2048  # bytes; both engines announce that they take 1452 (protocol.md §4)
 _SOCKET_BUFFER = 7 << 20  # bytes; engine-notes.md §2; the kernel lowers it to its own limit
 _IP_MTU_DISCOVER = 10  # linux/in.h; the socket module has no name for these three
 _IPV6_MTU_DISCOVER = 23  # linux/in6.h

@@ -1,9 +1,9 @@
 """The aioquic engine: its internals, and peers that mean harm."""
 
 import pytest
-from aioquic.buffer import encode_uint_var
+from aioquic.buffer import Buffer, encode_uint_var
 from aioquic.quic.connection import QuicConnectionError
-from aioquic.quic.packet import QuicFrameType
+from aioquic.quic.packet import QuicFrameType, pull_quic_transport_parameters
 
 from asgi_quicktunnel.transport.aioquic_connection import INTERNALS
 from asgi_quicktunnel.transport.engines import choose_engine
@@ -41,6 +41,15 @@ def test_the_transport_parameters_are_those_of_the_protocol():
     assert seen._remote_max_datagram_frame_size == 16383
     assert seen._remote_max_streams_bidi >= 1 << 20
     assert seen._remote_active_connection_id_limit == 4
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_either_side_says_how_large_a_datagram_may_be(side):
+    """max_udp_payload_size is 1452, which aioquic itself does not say."""
+    connection = getattr(aioquic_pair().connect(), side).engine._connection
+    said = Buffer(data=connection._serialize_transport_parameters())
+
+    assert pull_quic_transport_parameters(said).max_udp_payload_size == 1452
 
 
 def _send_frame(pair, frame_type, *fields):
