@@ -7,6 +7,7 @@ to send.
 
 from __future__ import annotations
 
+import functools
 import logging
 import ssl
 from collections import deque
@@ -14,7 +15,9 @@ from collections.abc import Sequence
 
 from aioquic.quic import events as aioquic_events
 from aioquic.quic.connection import stream_is_client_initiated, stream_is_unidirectional
+from cryptography import x509
 
+from asgi_quicktunnel.errors import ConfigError
 from asgi_quicktunnel.transport.aioquic_connection import (
     PEER,
     Connection,
@@ -38,6 +41,18 @@ __all__ = ["AioquicEngine"]
 logging.getLogger("quic").setLevel(logging.ERROR)  # it tells of every reset stream at INFO
 
 
+@functools.lru_cache(maxsize=4)
+def _check_roots(pem: bytes) -> None:
+    """Parse them as aioquic will in the middle of the handshake, where an error has no place."""
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError as exc:
+        raise ConfigError(
+            f"no connection can be begun: no usable certificate, or a broken one, among the trust "
+            f"roots: {exc}"
+        ) from exc
+
+
 class AioquicEngine:
     """One connection on aioquic; `QuicEngine` says what each method does."""
 
@@ -55,7 +70,12 @@ class AioquicEngine:
 
     @classmethod
     def client(cls, settings: ClientSettings, *, now: float) -> AioquicEngine:
-        """Begin a connection: the first `datagrams_to_send` carries the client's Initial."""
+        """Begin a connection: the first `datagrams_to_send` carries the client's Initial.
+
+        Raises:
+            ConfigError: no usable certificate among the trust roots.
+        """
+        _check_roots(settings.trust_roots)
         config = configuration(settings, is_client=True)
         config.server_name = settings.server_name
         config.cadata = settings.trust_roots

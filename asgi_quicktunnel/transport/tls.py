@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import functools
 import re
+import ssl
 from pathlib import Path
 
 import certifi
@@ -52,11 +53,9 @@ def _roots_in(ca_file: str) -> bytes:
         raise ConfigError(_unusable(ca_file, f"it can't be read ({reason})")) from exc
     if not pem:
         raise ConfigError(_unusable(ca_file, "there is no certificate in it"))
-    from cryptography import x509  # 8 MB, which the native engine does without
-
     try:
-        x509.load_pem_x509_certificates(pem)
-    except ValueError as exc:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
+    except (ssl.SSLError, ValueError) as exc:
         raise ConfigError(_unusable(ca_file, "a certificate in it is broken")) from exc
     return pem
 

@@ -93,11 +93,11 @@ def test_a_named_engine_that_can_not_be_used_is_an_error(tmp_path, module, why):
     assert "engine='aioquic'" in said
 
 
-@native
-def test_trust_roots_without_a_certificate_are_refused():
-    """The native engine never connects without something to trust."""
+@pytest.mark.parametrize("name", ["aioquic", pytest.param("native", marks=native)])
+def test_trust_roots_without_a_certificate_are_refused(name):
+    """No engine connects without something to trust."""
     with pytest.raises(ConfigError, match="no usable certificate"):
-        choose_engine("native").dial(ClientSettings("x.example", b"no PEM"), now=0.0)
+        choose_engine(name).dial(ClientSettings("x.example", b"no PEM"), now=0.0)
 
 
 @native
