@@ -97,13 +97,17 @@ class ServerProcess:
 
     async def line(self, part):
         """The first line that contains `part`, as soon as it is there."""
+        return (await self.told(part, 1))[0]
+
+    async def told(self, part, count):
+        """The lines that contain `part`, as soon as there are so many."""
 
         def found():
-            return next((line for line in self.lines if part in line), None)
+            return [line for line in self.lines if part in line]
 
         async with self._changed:
-            await self._changed.wait_for(lambda: self._ended or found() is not None)
-        assert found() is not None, f"{part!r} is not in:\n" + "\n".join(self.lines)
+            await self._changed.wait_for(lambda: self._ended or len(found()) >= count)
+        assert len(found()) >= count, f"{part!r} is not {count} times in:\n" + "\n".join(self.lines)
         return found()
 
     async def public_url(self):
