@@ -23,10 +23,29 @@ def pytest_configure(config):
         os.environ["QUICKTUNNEL_ENGINE"] = engine
 
 
+def pytest_collection_modifyitems(config, items):
+    """Each worker of pytest-xdist begins with its share of the tests that mostly wait."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    waiting = [item for item in items if item.get_closest_marker("waits")]
+    others = [item for item in items if not item.get_closest_marker("waits")]
+    share = len(others) // workers + 1
+    items[:] = [
+        item
+        for number in range(workers)
+        for item in waiting[number::workers] + others[share * number : share * (number + 1)]
+    ]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _runtime_directory(tmp_path_factory):
     """Servers under test keep their tunnels where no other program's files are."""
     os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_bytecode_of_servers():
+    """Servers under test keep no bytecode: it tells edits apart by the second, and by length."""
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The import order of design.md §3, read from the source."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -80,8 +81,13 @@ MODULES = sorted(
 )
 
 
+@functools.cache
 def imports(path):
     """Names of the modules that a file imports, wherever it does: also late, also for types."""
+    return tuple(_imports(path))
+
+
+def _imports(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

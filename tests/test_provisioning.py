@@ -455,6 +455,7 @@ async def ask_with_environment(url, environ, ca_file=""):
     return answer, names.removeprefix("looked up:").strip()
 
 
+@pytest.mark.slow
 async def test_http_proxy_is_honoured():
     """HTTP_PROXY carries the request for a service elsewhere, whose name it resolves."""
     async with ScriptedService(GRANTED) as service, ForwardProxy(service.port) as proxy:
@@ -465,6 +466,7 @@ async def test_http_proxy_is_honoured():
     assert service.requests[0].headers["host"] == "api.service.test"
 
 
+@pytest.mark.slow
 async def test_https_proxy_is_honoured(authority):
     """HTTPS_PROXY tunnels the request; the service's own certificate is verified through it."""
     tls = authority.server_context("api.service.test")
@@ -480,6 +482,7 @@ async def test_https_proxy_is_honoured(authority):
     assert len(service.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "address"),
     [
@@ -500,6 +503,7 @@ async def test_no_proxy_is_used_for_this_machine(host, address):
     assert (answer, names) == (HOSTNAME, "")
 
 
+@pytest.mark.slow
 async def test_no_proxy_variable_is_honoured():
     """NO_PROXY exempts a host, which is then reached directly, or not at all."""
     async with ScriptedService(GRANTED) as service, ForwardProxy(service.port) as proxy:
@@ -509,6 +513,7 @@ async def test_no_proxy_variable_is_honoured():
     assert (answer, proxy.asked) == (HOSTNAME, [])
 
 
+@pytest.mark.slow
 async def test_a_proxy_that_does_not_answer_is_a_network_error():
     """A proxy that can't be reached is reported with the variables to check, not its password."""
     environ = {"http_proxy": f"http://me:hush@127.0.0.1:{closed_port()}"}
@@ -518,6 +523,7 @@ async def test_a_proxy_that_does_not_answer_is_a_network_error():
     assert "hush" not in answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("proxy", "why"),
     [("odd://me:hush@127.0.0.1:1", "Unknown scheme"), ("http://127.0.0.1:port", "Invalid port")],
@@ -531,6 +537,7 @@ async def test_an_unusable_proxy_variable_is_named(proxy, why):
     assert "hush" not in answer
 
 
+@pytest.mark.slow
 async def test_a_proxy_port_out_of_range_is_a_network_error():
     """Even a port that no socket can have ends in a ProvisioningError."""
     environ = {"http_proxy": "http://127.0.0.1:99999"}
@@ -539,6 +546,7 @@ async def test_a_proxy_port_out_of_range_is_a_network_error():
     assert answer.startswith("ProvisioningError POST http://api.service.test/tunnel (try 4 of 4)")
 
 
+@pytest.mark.slow
 async def test_ssl_cert_file_vouches_for_the_service(authority, tmp_path):
     """SSL_CERT_FILE replaces the default roots for the service, and is named when unusable."""
     (tmp_path / "empty.pem").touch()

@@ -32,6 +32,7 @@ async def assert_survives(edge, visitor, path, answer, seconds):
     assert edge.connections == (connection,)
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize(
     ("loop", "seconds"),
     [("asyncio", 8), ("uvloop", 8), pytest.param("asyncio", 60, marks=pytest.mark.slow)],
@@ -58,6 +59,7 @@ async def test_a_computing_app_keeps_its_connection():
             await assert_survives(edge, visitor, "/compute/8", "computed", 8)
 
 
+@pytest.mark.waits
 async def test_an_app_at_a_breakpoint_keeps_its_connection():
     """8 s at pdb's prompt lose nothing."""
     pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
@@ -78,6 +80,7 @@ async def test_an_app_at_a_breakpoint_keeps_its_connection():
                 await assert_survives(edge, visitor, "/stop", "went on", 8)
 
 
+@pytest.mark.waits
 async def test_an_app_at_a_breakpoint_of_debugpy_keeps_its_connection():
     """8 s at a breakpoint of an editor, which suspends all threads, lose nothing."""
     import tests_support.blocking_app as app
@@ -130,7 +133,7 @@ async def test_an_app_at_a_breakpoint_of_debugpy_keeps_its_connection():
             await process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 async def test_a_call_that_holds_the_gil_is_followed_by_a_clean_reconnect(tmp_path):
     """A C call that holds the GIL for 7 s loses the connection; it comes back under its name."""
     (tmp_path / "gil_app.py").write_text(
