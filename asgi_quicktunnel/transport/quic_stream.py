@@ -19,8 +19,8 @@ class StreamOwner(Protocol):
         """Flush the stream in the next transmit."""
         ...
 
-    def transmit_alone(self) -> None:
-        """Transmit at once, unless other streams have something that could go along."""
+    def transmit_early(self) -> None:
+        """An answer is complete: transmit at once if the end of the turn would be late."""
         ...
 
     def read(self, stream: QuicStream, max_bytes: int) -> tuple[bytes, bool]:
@@ -189,10 +189,10 @@ class QuicStream:
                 self._owner.touch(self)
 
     def finish_nowait(self) -> None:
-        """Queue the end and tell the peer to send no more; sent at once if nothing goes along."""
+        """Queue the end and tell the peer to send no more; perhaps it is sent at once."""
         self.send_eof_nowait()
         self.stop(0)
-        self._owner.transmit_alone()
+        self._owner.transmit_early()
 
     def reset(self, code: int = 0) -> None:
         """Give up both halves at once."""
