@@ -47,6 +47,7 @@ LIBRARIES = {
         "transport/engine_aioquic.py",
         "transport/aioquic_acceptor.py",
         "transport/aioquic_connection.py",
+        "transport/aioquic_internals.py",
         "transport/aioquic_pacer.py",
         "emulator/client_hello.py",  # reads what no engine tells, whichever engine serves
     ),

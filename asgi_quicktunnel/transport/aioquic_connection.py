@@ -1,8 +1,7 @@
 """aioquic's connection, with flow control that follows what was read (engine-notes.md §3).
 
 aioquic raises its limits as data arrives and creates every stream that a peer skips. The few
-internals that decide this are overridden here. `INTERNALS` names what this package uses beyond
-aioquic's public interface; a test fails when one is gone.
+internals that decide this are overridden here; `aioquic_internals` names them.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from aioquic.quic.packet import (
 )
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder, QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
-from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
+from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 from aioquic.tls import Epoch
 
@@ -40,7 +39,7 @@ from asgi_quicktunnel.transport.aioquic_pacer import Pacer
 from asgi_quicktunnel.transport.engine import ClientSettings, Closed, ServerSettings
 from asgi_quicktunnel.transport.path_mtu import BASE_SIZE, LARGEST_SIZE, PathMtuSearch
 
-__all__ = ["CID_LENGTH", "INTERNALS", "PEER", "Connection", "configuration"]
+__all__ = ["CID_LENGTH", "PEER", "Connection", "configuration"]
 
 
 class _Streams(dict[int, QuicStream]):
@@ -355,57 +354,3 @@ _MAX_UDP_PAYLOAD = b"\x03\x02" + encode_uint_var(LARGEST_SIZE)  # id, length, va
 _BLACK_HOLE = 3  # probe timeouts in a row; a second or so, where the idle timeout is 5
 _MAX_DATAGRAM_FRAME = 16383  # bytes; protocol.md §4 (RFC 9221)
 _MAX_SKIPPED_RANGES = 4096  # gaps among the stream numbers in use; loss leaves a few
-
-INTERNALS = {
-    QuicConnection: (
-        "_close_at",
-        "_close_event",
-        "_close_pending",
-        "_crypto_streams",
-        "_cryptos",
-        "_datagrams_pending",
-        "_flush_builder",
-        "_get_or_create_stream",
-        "_get_or_create_stream_for_send",
-        "_handshake_confirmed",
-        "_handshake_done_pending",
-        "_host_cids",
-        "_is_client",
-        "_local_active_connection_id_limit",
-        "_local_max_data",
-        "_local_max_streams_bidi",
-        "_local_max_streams_uni",
-        "_loss",
-        "_max_datagram_size",
-        "_network_paths",
-        "_on_connection_limit_delivery",
-        "_on_max_stream_data_delivery",
-        "_pacing_at",
-        "_packet_number",
-        "_peer_cid",
-        "_ping_pending",
-        "_probe_pending",
-        "_retire_connection_ids",
-        "_serialize_transport_parameters",
-        "_spaces",
-        "_spin_bit",
-        "_state",
-        "_stream_is_discarded",
-        "_streams",
-        "_streams_blocked_pending",
-        "_streams_queue",
-        "_version",
-        "_write_application",
-        "_write_connection_limits",
-        "_write_stream_limits",
-    ),
-    QuicPacketRecovery: (
-        "_cc",
-        "_on_packets_lost",
-        "_pacer",
-        "_pto_count",
-        "_time_of_last_sent_ack_eliciting_packet",
-    ),
-    QuicStream: ("max_stream_data_local", "max_stream_data_local_sent", "receiver", "sender"),
-}
-"""Names beyond aioquic's public interface that this module reads, sets or overrides."""

@@ -5,7 +5,7 @@ from aioquic.buffer import Buffer, encode_uint_var
 from aioquic.quic.connection import QuicConnectionError
 from aioquic.quic.packet import QuicFrameType, pull_quic_transport_parameters
 
-from asgi_quicktunnel.transport.aioquic_connection import INTERNALS
+from asgi_quicktunnel.transport.aioquic_internals import INTERNALS
 from asgi_quicktunnel.transport.engines import choose_engine
 
 from tests_support.engine_pair import EnginePair
