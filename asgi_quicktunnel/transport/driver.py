@@ -418,5 +418,5 @@ class EngineDriver:
 _LATE = 1.0  # s; a timer so late means that the loop was stalled
 _EVENTS_PER_TURN = 256
 _ALONE = 2  # streams: one, and the control stream
-_MANY = 16  # streams; of 8 to 32 the best for 16 and for 64 requests at a time (scripts/bench)
+_MANY = 16  # streams; fewer suit 16 requests at a time, more suit 64: it does well at both
 _CLOCK_RESOLUTION = 1e-4  # s; asyncio fires a timer up to one clock tick early

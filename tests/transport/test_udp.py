@@ -71,6 +71,19 @@ def test_a_loop_without_readers_works_too():
     assert len(answers) == 100
 
 
+async def test_a_datagram_longer_than_announced_arrives_cut():
+    """Of what no peer may send 2048 bytes are read, which no engine takes for a whole packet."""
+    arrived = asyncio.get_running_loop().create_future()
+    with socket.socket(type=socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        client = UdpSocket(EdgeAddress(*peer.getsockname()), arrived.set_result)
+        await client.start()
+        peer.sendto(b"x" * 4000, ("127.0.0.1", client.local_port))
+        with anyio.fail_after(5):
+            assert await arrived == [b"x" * 2048]
+        client.close()
+
+
 async def test_a_datagram_too_long_for_the_path_is_lost_alone():
     """EMSGSIZE loses that datagram; the others arrive and the socket lives."""
     arrived = []
