@@ -49,7 +49,7 @@ def _check_roots(pem: bytes) -> None:
     except ValueError as exc:
         raise ConfigError(
             f"no connection can be begun: no usable certificate, or a broken one, among the trust "
-            f"roots: {exc}"
+            f"roots ({exc}); ca_file= takes a file of PEM certificates"
         ) from exc
 
 
