@@ -112,7 +112,7 @@ class Answer:
         if self._over:
             logger.debug("ignored %s: the response is over", kind)
             await asyncio.sleep(0)  # an app that sends without end must not hold the event loop
-        elif not self.has_begun:
+        elif self._report.status is None:
             if kind != types.start:
                 raise RuntimeError(f"Expected ASGI message '{types.start}', but got '{kind}'.")
             await self._send_head(message)

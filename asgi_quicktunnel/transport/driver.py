@@ -188,7 +188,8 @@ class EngineDriver:
     def touch(self, stream: QuicStream) -> None:
         """Flush the stream in the next transmit."""
         self._touched[stream] = None
-        self.schedule_transmit()
+        if self._due is None:
+            self.schedule_transmit()
 
     def schedule_transmit(self) -> None:
         """Transmit before the loop sleeps again."""
@@ -202,16 +203,17 @@ class EngineDriver:
         what the task of this stream still has to tidy up. When many answers wait, the peer can work
         on them while we go on, rather than after us.
         """
-        if self._receiving:
-            return
-        if len(self.streams) <= _ALONE or len(self._touched) >= _MANY:
-            self._transmit_now()
+        is_due = len(self.streams) <= _ALONE or len(self._touched) >= _MANY
+        if is_due and not self._receiving:
+            if self._due is not None:
+                self._due.cancel()
+            self._transmit()
 
     def read(self, stream: QuicStream, max_bytes: int) -> tuple[bytes, bool]:
         """Take data of a stream, and with it grant credit."""
         with self._lock:
             data, end = self._engine.read(stream.stream_id, max_bytes)
-        if data:
+        if data and not self._receiving:
             self.schedule_transmit()  # credit may be due
         return data, end
 

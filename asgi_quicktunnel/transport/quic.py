@@ -91,7 +91,7 @@ class QuicTransport:
         self._engine_name = engine.name
         self._read_request = engine.read_request
         self._server_name = settings.server_name
-        self._socket = UdpSocket(address, self._on_datagrams, local_port=local_port)
+        self._socket = UdpSocket(address, local_port=local_port)
         self._driver = EngineDriver(
             begun,
             send_datagrams=self._socket.send,
@@ -114,7 +114,7 @@ class QuicTransport:
         Raises:
             DialError: it failed, or took longer than `timeout` seconds.
         """
-        await self._socket.start()
+        await self._socket.start(self._driver.datagrams_received)
         try:
             async with asyncio.timeout(timeout):
                 await self._driver.handshake(executor)
@@ -211,9 +211,6 @@ class QuicTransport:
             f"or a server name that the edge does not know ({self._server_name})",
             address=str(self.address),
         )
-
-    def _on_datagrams(self, datagrams: list[bytes]) -> None:
-        self._driver.datagrams_received(datagrams)
 
     def _on_stream(self, stream: QuicStream) -> None:
         stream.on_readable = self._begin

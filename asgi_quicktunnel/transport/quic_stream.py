@@ -134,8 +134,7 @@ class QuicStream:
 
     async def send(self, data: bytes) -> None:
         """Queue bytes, wait above the high-water mark; see `ByteStream.send`."""
-        self.send_nowait(data)
-        if self.is_full:
+        if self.send_nowait(data):
             await self.wait_writable()
 
     @property
@@ -159,8 +158,11 @@ class QuicStream:
         if self._send_error is not None:
             raise self._send_error
 
-    def send_nowait(self, data: bytes) -> None:
+    def send_nowait(self, data: bytes) -> bool:
         """Queue bytes, never wait; the caller bounds how much.
+
+        Returns:
+            Whether a writer should wait now, as `is_full`.
 
         Raises:
             StreamReset: the peer reads no more.
@@ -176,6 +178,7 @@ class QuicStream:
                 self._owner.touch(self)
             self._queue.append(data)
             self._queued += len(data)
+        return self._blocked or self._queued > _SEND_BATCH
 
     async def send_eof(self) -> None:
         """Say that nothing more comes; see `ByteStream.send_eof`."""
@@ -190,8 +193,12 @@ class QuicStream:
 
     def finish_nowait(self) -> None:
         """Queue the end and tell the peer to send no more; perhaps it is sent at once."""
-        self.send_eof_nowait()
-        self.stop(0)
+        if self._send_error is None and not self._end_queued:
+            self._end_queued = True
+            if not self._queue:
+                self._owner.touch(self)
+        if not self._receive_ended:
+            self.stop(0)
         self._owner.transmit_early()
 
     def reset(self, code: int = 0) -> None:
@@ -278,7 +285,8 @@ class QuicStream:
             self._wake_writer()
         if end:
             self._end_sent = True
-            self._forget_if_over()
+            if self._receive_ended:
+                self._owner.forget(self)
 
     def _drop_queue(self) -> None:
         self._queue.clear()

@@ -43,8 +43,7 @@ class QuicRequestStream:
         """Queue bytes of the answer; see `RequestStream.send`."""
         if not self._responded:
             raise LocalProtocolError("the body of the answer was sent before its head")
-        self._stream.send_nowait(data)
-        if self._stream.is_full:
+        if self._stream.send_nowait(data):
             await self._stream.wait_writable()
 
     async def send_eof(self) -> None:

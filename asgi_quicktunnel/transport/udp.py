@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from asgi_quicktunnel.model import EdgeAddress
+from asgi_quicktunnel.transport.habit import BATCH, Habit
 from asgi_quicktunnel.transport.segmentation import SegmentingSender
 
 __all__ = ["Address", "UdpListener", "UdpSocket"]
@@ -23,20 +24,14 @@ class UdpSocket:
 
     Args:
         address: the edge's.
-        on_datagrams: called with what one wake-up brought, at most 64 payloads.
         local_port: the port to bind, 0 for any; taken ports fall back to any.
     """
 
-    def __init__(
-        self,
-        address: EdgeAddress,
-        on_datagrams: Callable[[list[bytes]], None],
-        *,
-        local_port: int = 0,
-    ) -> None:
+    def __init__(self, address: EdgeAddress, *, local_port: int = 0) -> None:
         self._socket = _open(address.family)
-        self._on_datagrams = on_datagrams
+        self._on_datagrams: Callable[[list[bytes]], None] = _ignore
         self._loop = asyncio.get_running_loop()
+        self._habit = Habit()
         self._sender = SegmentingSender(self._socket)
         self._unsent: list[bytes] = []
         self._endpoint: asyncio.DatagramTransport | None = None
@@ -58,13 +53,18 @@ class UdpSocket:
         """The address that packets to the edge leave from."""
         return str(self._socket.getsockname()[0])
 
-    async def start(self) -> None:
-        """Begin to receive."""
+    async def start(self, on_datagrams: Callable[[list[bytes]], None]) -> None:
+        """Begin to receive.
+
+        Args:
+            on_datagrams: called with what one wake-up brought, at most 64 payloads.
+        """
+        self._on_datagrams = on_datagrams
         try:
             self._loop.add_reader(self._socket.fileno(), self._on_readable)
         except NotImplementedError:  # Windows' proactor loop
             self._endpoint, _ = await self._loop.create_datagram_endpoint(
-                lambda: _Endpoint(lambda batch: self._on_datagrams([data for data, _ in batch])),
+                lambda: _Endpoint(lambda batch: on_datagrams([data for data, _ in batch])),
                 sock=self._socket,
             )
 
@@ -87,7 +87,7 @@ class UdpSocket:
 
         Empty where the loop has no `add_reader`: there the kernel writes into the loop's buffers.
         """
-        return self._receive() if self._endpoint is None else []
+        return self._receive(BATCH) if self._endpoint is None else []
 
     def send_stalled(self, datagrams: Sequence[bytes]) -> None:
         """Send without the loop; safe in another thread. What the kernel refuses is lost."""
@@ -118,14 +118,16 @@ class UdpSocket:
             self._socket.bind((wildcard, 0))
 
     def _on_readable(self) -> None:
-        if batch := self._receive():
+        habit = self._habit
+        if batch := self._receive(habit.limit):
             self._on_datagrams(batch)
+        habit.note(len(batch))
 
-    def _receive(self) -> list[bytes]:
+    def _receive(self, limit: int) -> list[bytes]:
         receive = self._socket.recv
         batch: list[bytes] = []
         try:
-            for _ in range(_BATCH):
+            for _ in range(limit):
                 batch.append(receive(_LARGEST_DATAGRAM))  # noqa: PERF401  # it ends by exception
         except (BlockingIOError, InterruptedError):
             pass
@@ -202,7 +204,7 @@ class UdpListener:
         receive = self._socket.recvfrom
         batch: list[tuple[bytes, Address]] = []
         with suppress(OSError):  # nothing more, or an ICMP message about an earlier packet
-            for _ in range(_BATCH):
+            for _ in range(BATCH):
                 batch.append(receive(_LARGEST_DATAGRAM))  # noqa: PERF401  # it ends by exception
         if batch:
             self._on_datagrams(batch)
@@ -229,6 +231,10 @@ class _Endpoint(asyncio.DatagramProtocol):
         self._on_batch(batch)
 
 
+def _ignore(_: list[bytes]) -> None:
+    """Nobody listens yet."""
+
+
 def _open(family: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     try:
@@ -248,7 +254,6 @@ def _open(family: int) -> socket.socket:
     return sock
 
 
-_BATCH = 64  # datagrams per wake-up; engine-notes.md §2
 _LARGEST_DATAGRAM = 2048  # bytes; both engines announce that they take 1452 (protocol.md §4)
 _SOCKET_BUFFER = 7 << 20  # bytes; engine-notes.md §2; the kernel lowers it to its own limit
 _IP_MTU_DISCOVER = 10  # linux/in.h; the socket module has no name for these three

@@ -232,9 +232,9 @@ async def test_a_wrong_protocol_is_refused(edge):
     host, port = edge.config().edge_entries[0]
     settings = ClientSettings("quic.cftunnel.com", Path(edge.ca_file).read_bytes())
     dialled = engine().dial(replace(settings, alpn="h3"), now=asyncio.get_running_loop().time())
-    udp = UdpSocket(EdgeAddress(host, port), lambda data: driver.datagrams_received(data))
+    udp = UdpSocket(EdgeAddress(host, port))
     driver = EngineDriver(dialled, send_datagrams=udp.send)
-    await udp.start()
+    await udp.start(driver.datagrams_received)
     with pytest.raises(ConnectionLost):
         await driver.wait_connected()
     udp.close()

@@ -74,14 +74,14 @@ class RawConnector:
     async def dial(self, index: int = 0, *, server_name: str = QUIC_SERVER_NAME) -> None:
         host, port = self.edge.config().edge_entries[index]
         roots = await anyio.to_thread.run_sync(Path(self.edge.ca_file).read_bytes)
-        self.socket = UdpSocket(EdgeAddress(host, port), self._on_datagrams)
+        self.socket = UdpSocket(EdgeAddress(host, port))
         loop = asyncio.get_running_loop()
         self.driver = EngineDriver(
             engine().dial(ClientSettings(server_name, roots), now=loop.time()),
             send_datagrams=self.socket.send,
             on_stream=self._on_stream,
         )
-        await self.socket.start()
+        await self.socket.start(self.driver.datagrams_received)
         await self.driver.wait_connected()
         self.control = self.driver.open_stream()
 
@@ -106,9 +106,6 @@ class RawConnector:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _on_datagrams(self, datagrams: list[bytes]) -> None:
-        self.driver.datagrams_received(datagrams)
 
     def _on_stream(self, stream: QuicStream) -> None:
         if self.on_stream is not None:

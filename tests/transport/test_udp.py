@@ -39,8 +39,8 @@ async def _exchange(host):
 
     listener = UdpListener(host, 0, answer)
     await listener.start()
-    client = UdpSocket(EdgeAddress(host, listener.port), collect)
-    await client.start()
+    client = UdpSocket(EdgeAddress(host, listener.port))
+    await client.start(collect)
     client.send([b"hello"])
     with anyio.fail_after(5):
         await done.wait()
@@ -71,13 +71,41 @@ def test_a_loop_without_readers_works_too():
     assert len(answers) == 100
 
 
+async def test_what_is_more_than_usual_arrives_too():
+    """After many wake-ups with one datagram each, a hundred at once all arrive, in order."""
+    arrived = []
+    heard = asyncio.Event()
+
+    def collect(batch):
+        arrived.extend(batch)
+        heard.set()
+
+    with socket.socket(type=socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        client = UdpSocket(EdgeAddress(*peer.getsockname()))
+        await client.start(collect)
+        sent = [b"%d" % number for number in range(150)]
+        with anyio.fail_after(5):
+            for data in sent[:50]:
+                peer.sendto(data, ("127.0.0.1", client.local_port))
+                await heard.wait()
+                heard.clear()
+            for data in sent[50:]:
+                peer.sendto(data, ("127.0.0.1", client.local_port))
+            while len(arrived) < len(sent):
+                await heard.wait()
+                heard.clear()
+        client.close()
+    assert arrived == sent
+
+
 async def test_a_datagram_longer_than_announced_arrives_cut():
     """Of what no peer may send 2048 bytes are read, which no engine takes for a whole packet."""
     arrived = asyncio.get_running_loop().create_future()
     with socket.socket(type=socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.1", 0))
-        client = UdpSocket(EdgeAddress(*peer.getsockname()), arrived.set_result)
-        await client.start()
+        client = UdpSocket(EdgeAddress(*peer.getsockname()))
+        await client.start(arrived.set_result)
         peer.sendto(b"x" * 4000, ("127.0.0.1", client.local_port))
         with anyio.fail_after(5):
             assert await arrived == [b"x" * 2048]
@@ -96,8 +124,8 @@ async def test_a_datagram_too_long_for_the_path_is_lost_alone():
 
     listener = UdpListener("127.0.0.1", 0, collect)
     await listener.start()
-    client = UdpSocket(EdgeAddress("127.0.0.1", listener.port), lambda batch: None)
-    await client.start()
+    client = UdpSocket(EdgeAddress("127.0.0.1", listener.port))
+    await client.start(lambda batch: None)
     client.send([b"before", bytes(70_000), b"after"])
     with anyio.fail_after(5):
         await done.wait()
@@ -114,8 +142,8 @@ async def test_a_port_where_nobody_listens_is_a_lost_packet():
     unused.bind(("127.0.0.1", 0))
     address = EdgeAddress("127.0.0.1", unused.getsockname()[1])
     unused.close()
-    client = UdpSocket(address, lambda batch: None)
-    await client.start()
+    client = UdpSocket(address)
+    await client.start(lambda batch: None)
     with anyio.fail_after(5):
         while client.last_error is None:
             client.send([b"anyone?"])
@@ -130,12 +158,12 @@ async def test_a_taken_port_falls_back_to_any():
     listener = UdpListener("127.0.0.1", 0, lambda batch: None)
     await listener.start()
     address = EdgeAddress("127.0.0.1", listener.port)
-    first = UdpSocket(address, lambda batch: None)
-    second = UdpSocket(address, lambda batch: None, local_port=first.local_port)
+    first = UdpSocket(address)
+    second = UdpSocket(address, local_port=first.local_port)
     assert second.local_port != first.local_port
     wanted = first.local_port
     first.close()
-    third = UdpSocket(address, lambda batch: None, local_port=wanted)
+    third = UdpSocket(address, local_port=wanted)
     assert third.local_port == wanted
     assert third.local_ip == "127.0.0.1"
     second.close()
