@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -72,13 +73,22 @@ def select(variants: Iterable[Variant], patterns: str | None) -> list[Variant]:
 
 
 def in_tree(variants: Iterable[Variant], tree: Path, revision: str) -> list[Variant]:
-    """The same with another checkout's package, where it takes part and has that engine."""
-    has_native = (tree / "asgi_quicktunnel" / "transport" / "engine_native.py").is_file()
+    """The same with another checkout's package, where it takes part and fits that engine."""
+    has_native = _interface(tree) == _interface(Path(__file__).parent.parent)
     return [
         replace(variant, name=f"{revision}:{variant.name}", tree=tree)
         for variant in variants
         if variant.kind in COMPARABLE and (variant.engine != "native" or has_native)
     ]
+
+
+def _interface(tree: Path) -> str | None:
+    """The native engine's that a checkout was written for; the one installed is this tree's."""
+    module = tree / "asgi_quicktunnel" / "transport" / "engine_native.py"
+    if not module.is_file():
+        return None
+    match = re.search(r"^INTERFACE = (\d+)", module.read_text(encoding="utf-8"), re.MULTILINE)
+    return match[1] if match else None
 
 
 def has_module(name: str) -> bool:

@@ -372,6 +372,7 @@ class EngineDriver:
             stream.reset()
         else:
             self._on_stream(stream)
+            stream.handle_readable()
 
     def _arm_timer(self, due: float | None, now: float) -> None:
         if self._lost is not None:

@@ -36,7 +36,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """The peer opened a bidirectional stream."""
+    """The peer opened a bidirectional stream; no `Readable` tells of what it came with."""
 
     stream_id: int
 

@@ -255,6 +255,7 @@ class AioquicEngine:
             self._ready.append(Connected())
 
     def _on_data(self, event: aioquic_events.StreamDataReceived) -> None:
+        is_known = event.stream_id in self._streams
         state = self._state_of(event.stream_id)
         if state is None:
             self._connection.credit(len(event.data))
@@ -271,7 +272,8 @@ class AioquicEngine:
         state.end_received = state.end_received or event.end_stream
         if not state.announced:
             state.announced = True
-            self._ready.append(Readable(event.stream_id))
+            if is_known:
+                self._ready.append(Readable(event.stream_id))
 
     def _state_of(self, stream_id: int) -> _StreamState | None:
         """What is known of a stream; created for one that the peer just opened."""

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import asgi_quicktunnel
+
 from bench.variants import Variant, find_variants, in_tree, select
 
 
@@ -31,11 +33,16 @@ def test_another_revision_has_the_tunnels_alone():
     assert (there.name, there.tree, there.loop) == ("v1:aioquic/asyncio", tree, "asyncio")
 
 
-def test_a_revision_before_the_native_engine_is_not_measured_with_it(tmp_path):
-    """It would silently run on aioquic, and the ratio would be between engines."""
+def test_a_revision_that_the_native_engine_does_not_fit_is_not_measured_with_it(tmp_path):
+    """Neither one from before it nor one with another seam: both would silently run on aioquic, and
+    the ratio would be between engines.
+    """
     native = Variant("native/uvloop", "tunnel", engine="native")
     assert in_tree([native], tmp_path, "v0") == []
     engine = tmp_path / "asgi_quicktunnel" / "transport" / "engine_native.py"
     engine.parent.mkdir(parents=True)
-    engine.touch()
+    engine.write_text("INTERFACE = 0\n")
+    assert in_tree([native], tmp_path, "v0") == []
+    here = Path(asgi_quicktunnel.__file__).parent / "transport" / "engine_native.py"
+    engine.write_bytes(here.read_bytes())
     assert [variant.name for variant in in_tree([native], tmp_path, "v1")] == ["v1:native/uvloop"]

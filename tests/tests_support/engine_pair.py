@@ -59,6 +59,8 @@ class Side:
                 self.closed = event
             elif isinstance(event, StreamOpened):
                 self.opened.append(event.stream_id)
+                if self.reads:
+                    self.read(event.stream_id)
             elif isinstance(event, StreamReset):
                 self.resets[event.stream_id] = event.code
             elif isinstance(event, StreamStopped):

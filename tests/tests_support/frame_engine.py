@@ -61,8 +61,9 @@ class FrameEngine:
             if stream_id not in self._unread:
                 self._unread[stream_id] = deque()
                 self._events.append(StreamOpened(stream_id))
+            else:
+                self._events.append(Readable(stream_id))
             self._unread[stream_id].append((data, end))
-            self._events.append(Readable(stream_id))
 
     def datagrams_to_send(self, *, now):
         self.calls["datagrams_to_send"] += 1

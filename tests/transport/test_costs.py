@@ -145,23 +145,23 @@ def counted():
 
 
 async def test_a_request_costs_the_engine_as_few_calls_as_can_be():
-    """One read and one write a request, one event more than there are streams and data; a wake-up
-    is one call, however many requests it brings, and so is a transmit of 16 answers.
+    """One read, one write and one event a request; a wake-up is one call, however many requests it
+    brings, and so is a transmit of 16 answers.
     """
     async with known_visitor() as here:
         await here.ask(32)
-        twice = {"datagrams_to_send": 2, "next_timeout": 2, "poll_event": 64 + 3}
+        twice = {"datagrams_to_send": 2, "next_timeout": 2, "poll_event": 32 + 3}
         assert here.engine.calls == {"receive_datagrams": 1, "read": 32, "write": 32, **twice}
         here.engine.calls.clear()
         await here.ask(1)
-        once = {"datagrams_to_send": 1, "next_timeout": 1, "poll_event": 2 + 2}
+        once = {"datagrams_to_send": 1, "next_timeout": 1, "poll_event": 1 + 2}
         assert here.engine.calls == {"receive_datagrams": 1, "read": 1, "write": 1, **once}
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="elsewhere each datagram is a call")
 async def test_a_request_costs_few_system_calls():
-    """A wake-up reads until nothing is left, or what it is used to when one is like the other, and 16
-    answers leave in one call.
+    """A wake-up reads until nothing is left, or what it is used to when all are alike, and 16 answers
+    leave in one call.
     """
     async with known_visitor() as here:
         with counted() as calls:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from asgi_quicktunnel.transport.engine import ClientSettings
+from asgi_quicktunnel.transport.engine import ClientSettings, Readable, StreamOpened
 
 from tests_support.edge_certificates import issue
 from tests_support.engine_pair import EnginePair
@@ -36,6 +36,24 @@ def test_a_path_of_1452_bytes_is_used_as_far_as_it_was_proved():
 
     assert pair.run(lambda: stream_id in pair.server.ended)
     assert 1232 <= pair.largest <= 1452
+
+
+def test_what_a_stream_opens_with_is_told_by_its_opening():
+    """A stream is one event with its first data, and with its first data and end; what follows is
+    another.
+    """
+    pair = EnginePair().connect()
+    whole, parted = (pair.server.engine.open_stream() for _ in range(2))
+    pair.server.engine.write(whole, b"all", end=True)
+    pair.server.engine.write(parted, b"some")
+    pair.pass_time(1)
+    assert pair.client.events[1:] == [StreamOpened(whole), StreamOpened(parted)]
+    assert (pair.client.received[whole], pair.client.ended) == (b"all", {whole})
+
+    pair.server.engine.write(parted, b"thing", end=True)
+    pair.pass_time(1)
+    assert pair.client.events[3:] == [Readable(parted)]
+    assert pair.client.received[parted] == b"something"
 
 
 def test_a_peer_can_send_no_more_than_the_window_until_it_is_read():

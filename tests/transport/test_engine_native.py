@@ -142,10 +142,16 @@ def test_a_short_answer_does_not_wait_behind_a_transfer():
 
 
 def test_an_event_is_told_once():
-    """Data in a hundred datagrams is one StreamOpened and one Readable until it is read."""
+    """Data in a hundred datagrams is one StreamOpened until it is read, then one Readable."""
     pair = native_pair().connect()
     pair.client.reads = False
     stream_id = pair.server.engine.open_stream()
+    pair.server.engine.write(stream_id, bytes(100 * KIB))
+    pair.pass_time(1)
+
+    events = [event for event in pair.client.events if hasattr(event, "stream_id")]
+    assert events == [StreamOpened(stream_id)]
+    pair.client.read(stream_id)
     pair.server.engine.write(stream_id, bytes(100 * KIB))
     pair.pass_time(1)
 

@@ -419,16 +419,12 @@ impl Engine {
             let found = source.next(0);
             let _ = source.finalize();
             match found {
-                Ok(Some(_)) => self.announce(id).announced = true,
-                Ok(None) => {
+                Ok(data) => {
                     let stream = self.announce(id);
                     stream.announced = true;
-                    stream.end_seen = true;
+                    stream.end_seen = data.is_none();
                 }
-                Err(ReadError::Blocked) => {
-                    self.streams.hold_back(id);
-                    continue;
-                }
+                Err(ReadError::Blocked) => self.streams.hold_back(id),
                 Err(ReadError::Reset(code)) => {
                     self.announce(id).receive_over = true;
                     let code = code.into_inner();
@@ -436,16 +432,15 @@ impl Engine {
                         stream_id: id,
                         code,
                     });
-                    continue;
                 }
             }
-            self.events.push_back(Event::Readable(id));
         }
         self.grant_streams();
     }
 
     fn on_readable(&mut self, id: u64) {
-        if self.streams.speaks_up(id) {
+        let opened = self.streams.speaks_up(id);
+        if opened {
             self.announce(id);
         }
         let Some((_, connection)) = &mut self.connection else {
@@ -467,7 +462,9 @@ impl Engine {
             self.streams.forget_if_over(id);
         } else if !stream.announced {
             stream.announced = true;
-            self.events.push_back(Event::Readable(id));
+            if !opened {
+                self.events.push_back(Event::Readable(id));
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use quinn_proto::ConnectionError;
 pub enum Event {
     /// The handshake is complete.
     Connected,
-    /// The peer opened a bidirectional stream.
+    /// The peer opened a bidirectional stream; no `Readable` tells of what it came with.
     StreamOpened(u64),
     /// There is data to read, or the end.
     Readable(u64),

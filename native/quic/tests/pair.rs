@@ -40,7 +40,7 @@ impl Side {
 
     fn poll(&mut self) {
         while let Some(event) = self.engine.poll_event() {
-            if let Event::Readable(id) = event {
+            if let Event::StreamOpened(id) | Event::Readable(id) = event {
                 self.read(id);
             }
             self.events.push(event);
