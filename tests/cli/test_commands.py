@@ -99,6 +99,7 @@ async def test_the_django_demo_lets_its_administrator_in():
         assert b"Traceback" not in errors, errors.decode()
 
 
+@pytest.mark.alone
 async def test_the_demo_ends_at_ctrl_c_although_a_download_is_open():
     """The demo prints its URL; Ctrl-C ends it within 2 s with a stream open through the tunnel."""
     with anyio.fail_after(60):

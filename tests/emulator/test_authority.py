@@ -17,12 +17,12 @@ def authority():
     return Authority.shared()
 
 
-def test_the_root_is_shaped_like_cloudflares(authority):
-    """RSA-4096 with SHA-512, no common name, path length 2 (protocol.md §3)."""
+def test_the_root_is_shaped_like_one_of_cloudflares(authority):
+    """RSA-2048 with SHA-256, no common name, path length 2 (protocol.md §3)."""
     root = x509.load_pem_x509_certificate(authority.certificate)
     assert isinstance(root.public_key(), rsa.RSAPublicKey)
-    assert root.public_key().key_size == 4096
-    assert isinstance(root.signature_hash_algorithm, hashes.SHA512)
+    assert root.public_key().key_size == 2048
+    assert isinstance(root.signature_hash_algorithm, hashes.SHA256)
     assert root.subject == root.issuer
     assert root.subject.get_attributes_for_oid(NameOID.COMMON_NAME) == []
     constraints = root.extensions.get_extension_for_class(x509.BasicConstraints).value

@@ -160,7 +160,7 @@ async def test_a_request_costs_the_engine_as_few_calls_as_can_be():
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="elsewhere each datagram is a call")
 async def test_a_request_costs_few_system_calls():
-    """A wake-up reads until nothing is left, or what it is used to when all are alike, and 16 answers
+    """A wake-up reads until nothing is left, or what it is used to when all are alike; 16 answers
     leave in one call.
     """
     async with known_visitor() as here:
