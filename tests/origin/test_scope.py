@@ -257,6 +257,9 @@ def test_a_connection_header_hides_nothing():
         ([(b"transfer-encoding", b"chunked")], None),
         ([(b"transfer-encoding", b"gzip, Chunked")], None),
         ([(b"transfer-encoding", b"gzip")], 0),
+        ([(b"transfer-encoding", b"gzip"), (b"transfer-encoding", b"chunked")], None),
+        ([(b"transfer-encoding", b"chunked"), (b"transfer-encoding", b"gzip")], None),
+        ([(b"transfer-encoding", b"gzip"), (b"transfer-encoding", b"br")], 0),
         ([(b"transfer-encoding", b"chunked"), (b"content-length", b"5")], 5),
     ],
 )
