@@ -1,4 +1,4 @@
-"""How many datagrams to ask a socket for when it wakes us."""
+"""How often to read a socket when it wakes us."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ __all__ = ["BATCH", "Habit"]
 
 
 class Habit:
-    """Knows when wake-ups bring the same number of datagrams again and again.
+    """Knows when wake-ups are alike: each brings something for the same number of reads.
 
-    Then the call that would only say that there are no more is spared: with one small request at a
-    time it is a tenth of our part. Loops tell again of what is left in a socket, so a datagram more
-    than usual is not lost, but costs a turn of the loop: hence only after many wake-ups alike, and
-    at times all is asked for even then.
+    Then the read that would only say that there is no more is spared: with one small request at a
+    time it is a twentieth of our part. Loops tell again of what is left in a socket, so what comes
+    on top is not lost, but costs a turn of the loop: hence only after many wake-ups alike, and at
+    times all is asked for even then.
 
     Attributes:
-        limit: how many to ask for at the next wake-up.
+        limit: how many reads the next wake-up is worth.
     """
 
     __slots__ = ("_alike", "_count", "limit")
@@ -25,7 +25,7 @@ class Habit:
         self._alike = 0  # wake-ups
 
     def note(self, count: int) -> None:
-        """A wake-up brought so many."""
+        """A wake-up had something for so many reads."""
         if count != self._count:
             self._count = count
             self._alike = 0
@@ -36,5 +36,5 @@ class Habit:
         self.limit = max(count, 1) if is_habit else BATCH
 
 
-BATCH = 64  # datagrams per wake-up; engine-notes.md §2
+BATCH = 64  # reads per wake-up; engine-notes.md §2
 _ENOUGH = 16  # wake-ups

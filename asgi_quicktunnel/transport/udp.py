@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from asgi_quicktunnel.model import EdgeAddress
-from asgi_quicktunnel.transport.habit import BATCH, Habit
+from asgi_quicktunnel.transport.coalescing import CoalescingReceiver
+from asgi_quicktunnel.transport.habit import BATCH
 from asgi_quicktunnel.transport.segmentation import SegmentingSender
 
 __all__ = ["Address", "UdpListener", "UdpSocket"]
@@ -31,7 +32,7 @@ class UdpSocket:
         self._socket = _open(address.family)
         self._on_datagrams: Callable[[list[bytes]], None] = _ignore
         self._loop = asyncio.get_running_loop()
-        self._habit = Habit()
+        self._receiver: CoalescingReceiver | None = None  # where the loop has `add_reader`
         self._sender = SegmentingSender(self._socket)
         self._unsent: list[bytes] = []
         self._endpoint: asyncio.DatagramTransport | None = None
@@ -57,7 +58,7 @@ class UdpSocket:
         """Begin to receive.
 
         Args:
-            on_datagrams: called with what one wake-up brought, at most 64 payloads.
+            on_datagrams: called with what one wake-up brought, at most 128 payloads.
         """
         self._on_datagrams = on_datagrams
         try:
@@ -67,6 +68,8 @@ class UdpSocket:
                 lambda: _Endpoint(lambda batch: on_datagrams([data for data, _ in batch])),
                 sock=self._socket,
             )
+        else:
+            self._receiver = CoalescingReceiver(self._socket, self._on_error)
 
     def send(self, datagrams: Sequence[bytes]) -> None:
         """Send each; what the kernel refuses is a lost packet, not a lost connection."""
@@ -83,11 +86,11 @@ class UdpSocket:
             self._loop.add_writer(self._socket.fileno(), self._on_writable)
 
     def receive_stalled(self) -> list[bytes]:
-        """What the kernel holds now, at most 64 payloads; safe in another thread.
+        """What the kernel holds now, at most 128 payloads; safe in another thread.
 
         Empty where the loop has no `add_reader`: there the kernel writes into the loop's buffers.
         """
-        return self._receive(BATCH) if self._endpoint is None else []
+        return self._receiver.receive(all_of_it=True) if self._receiver is not None else []
 
     def send_stalled(self, datagrams: Sequence[bytes]) -> None:
         """Send without the loop; safe in another thread. What the kernel refuses is lost."""
@@ -118,22 +121,8 @@ class UdpSocket:
             self._socket.bind((wildcard, 0))
 
     def _on_readable(self) -> None:
-        habit = self._habit
-        if batch := self._receive(habit.limit):
+        if self._receiver is not None and (batch := self._receiver.receive()):
             self._on_datagrams(batch)
-        habit.note(len(batch))
-
-    def _receive(self, limit: int) -> list[bytes]:
-        receive = self._socket.recv
-        batch: list[bytes] = []
-        try:
-            for _ in range(limit):
-                batch.append(receive(_LARGEST_DATAGRAM))  # noqa: PERF401  # it ends by exception
-        except (BlockingIOError, InterruptedError):
-            pass
-        except OSError as exc:  # an ICMP message about an earlier packet
-            self.last_error = exc
-        return batch
 
     def _on_writable(self) -> None:
         self._loop.remove_writer(self._socket.fileno())

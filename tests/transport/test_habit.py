@@ -1,4 +1,4 @@
-"""How many datagrams a socket is asked for when it wakes us."""
+"""How often a socket is read when it wakes us."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ from asgi_quicktunnel.transport.habit import BATCH, Habit
 
 
 def _limits(counts):
-    """What is asked for at each wake-up, if each brings what there is and is asked for."""
+    """How many reads each wake-up is worth, if each brings what there is and is asked for."""
     habit = Habit()
     asked = []
     for count in counts:
@@ -32,7 +32,7 @@ def test_all_is_asked_for_again_when_something_changes():
 
 @given(st.lists(st.integers(0, BATCH), max_size=200))
 def test_something_is_always_asked_for(counts):
-    """Each wake-up asks for one datagram at least and for a batch at most, and all is asked for in
+    """Each wake-up is worth one read at least and a batch at most, and all is asked for in
     any 17 that follow each other.
     """
     asked = _limits(counts)
