@@ -27,6 +27,7 @@ class CoalescingReceiver:
         self._socket = sock
         self._on_error = on_error
         self._habit = Habit()
+        self._room = memoryview(bytearray(_LARGEST_BLOCK))
         self._coalesces = sys.platform == "linux" and _ask_for_blocks(sock)
 
     def receive(self, *, all_of_it: bool = False) -> list[bytes]:
@@ -41,9 +42,12 @@ class CoalescingReceiver:
         calls = 0
         try:
             if self._coalesces:
-                receive = self._socket.recvmsg
+                # Of its own, because another thread may be reading.
+                room = memoryview(bytearray(_LARGEST_BLOCK)) if all_of_it else self._room
+                receive, rooms = self._socket.recvmsg_into, (room,)
                 while calls < limit and len(batch) < BATCH:
-                    block, facts, _, _ = receive(_LARGEST_BLOCK, _FACTS)
+                    length, facts, _, _ = receive(rooms, _FACTS)
+                    block = bytes(room[:length])
                     calls += 1
                     if facts:
                         (size,) = _SIZE.unpack(facts[0][2])

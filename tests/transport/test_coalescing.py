@@ -32,9 +32,9 @@ class CountingSocket:
         self.reads += 1
         return self.sock.recv(size)
 
-    def recvmsg(self, size, space):
+    def recvmsg_into(self, rooms, space):
         self.reads += 1
-        return self.sock.recvmsg(size, space)
+        return self.sock.recvmsg_into(rooms, space)
 
 
 @contextmanager
