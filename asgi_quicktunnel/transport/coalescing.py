@@ -31,18 +31,18 @@ class CoalescingReceiver:
         self._coalesces = sys.platform == "linux" and _ask_for_blocks(sock)
 
     def receive(self, *, all_of_it: bool = False) -> list[bytes]:
-        """What the socket holds, at most 128 datagrams.
+        """UDP payloads that the socket holds, in order; at most a batch and the block beyond it.
 
         Args:
-            all_of_it: also if wake-ups used to bring less, and wherever it is called: not by a
-                wake-up, or in another thread.
+            all_of_it: read until nothing is left, whatever wake-ups used to bring; safe in a second
+                thread.
         """
         limit = BATCH if all_of_it else self._habit.limit
         batch: list[bytes] = []
         calls = 0
         try:
             if self._coalesces:
-                # Of its own, because another thread may be reading.
+                # A second thread may read while the first one does: each has room of its own.
                 room = memoryview(bytearray(_LARGEST_BLOCK)) if all_of_it else self._room
                 receive, rooms = self._socket.recvmsg_into, (room,)
                 while calls < limit and len(batch) < BATCH:

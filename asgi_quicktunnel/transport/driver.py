@@ -205,7 +205,7 @@ class EngineDriver:
         """
         is_due = len(self.streams) <= _ALONE or len(self._touched) >= _MANY
         if is_due and not self._receiving:
-            if self._due is not None:
+            if self._due is not None:  # `_transmit_now` without its call
                 self._due.cancel()
             self._transmit()
 

@@ -193,6 +193,7 @@ class QuicStream:
 
     def finish_nowait(self) -> None:
         """Queue the end and tell the peer to send no more; perhaps it is sent at once."""
+        # `send_eof_nowait` without its call: every answer passes here.
         if self._send_error is None and not self._end_queued:
             self._end_queued = True
             if not self._queue:

@@ -58,7 +58,7 @@ class UdpSocket:
         """Begin to receive.
 
         Args:
-            on_datagrams: called with what one wake-up brought, at most 128 payloads.
+            on_datagrams: called with the payloads that one wake-up brought, some 64 at most.
         """
         self._on_datagrams = on_datagrams
         try:
@@ -86,7 +86,7 @@ class UdpSocket:
             self._loop.add_writer(self._socket.fileno(), self._on_writable)
 
     def receive_stalled(self) -> list[bytes]:
-        """What the kernel holds now, at most 128 payloads; safe in another thread.
+        """Payloads that the kernel holds now, some 64 at most; safe in another thread.
 
         Empty where the loop has no `add_reader`: there the kernel writes into the loop's buffers.
         """
