@@ -75,8 +75,7 @@ class HaConnection:
         self._transport: QuicTransport | None = None
         self._control: ControlSession | None = None
         self._requests: dict[RequestStream, asyncio.Task[None]] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Future[None] | None = None  # made when somebody waits for it
 
     async def open(
         self, *, replace_existing: bool = False, previous_attempts: int = 0
@@ -137,7 +136,6 @@ class HaConnection:
 
         def answer(stream: RequestStream) -> None:
             self._requests[stream] = create_task(self._answer(stream, facts))
-            self._idle.clear()
 
         await self._transport.serve(answer)
 
@@ -158,10 +156,13 @@ class HaConnection:
     async def wait_idle(self) -> None:
         """Return when no request is being answered and none came for 0.2 s."""
         while True:
-            await self._idle.wait()
+            while self._requests:
+                if self._idle is None:
+                    self._idle = asyncio.get_running_loop().create_future()
+                await asyncio.shield(self._idle)
             # One that the edge sent before it heard of our goodbye may be on its way.
             await asyncio.sleep(_LINGER)
-            if self._idle.is_set():
+            if not self._requests:
                 return
 
     async def aclose(self) -> int:
@@ -229,7 +230,13 @@ class HaConnection:
         if unfinished:
             await asyncio.wait(unfinished)
             self._requests.clear()  # of those that never began
+            self._tell_idle()
         return len(unfinished)
+
+    def _tell_idle(self) -> None:
+        idle, self._idle = self._idle, None
+        if idle is not None and not idle.done():
+            idle.set_result(None)
 
     async def _answer(self, stream: RequestStream, facts: ConnectionFacts) -> None:
         """The whole task of one request: a callback at its end would cost a turn of the loop."""
@@ -239,8 +246,8 @@ class HaConnection:
             self._log.exception("a request failed outside its origin")
         finally:
             self._requests.pop(stream, None)
-            if not self._requests:
-                self._idle.set()
+            if not self._requests and self._idle is not None:
+                self._tell_idle()
 
 
 _LINGER = 0.2  # s; design.md §4

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from asgi_quicktunnel.inspector.kept import weigh_head
-from asgi_quicktunnel.inspector.record import RECORD_COST, Record
+from asgi_quicktunnel.inspector.record import RECORD_COST, Record, RecordState
 from asgi_quicktunnel.inspector.stream import RecordedStream
 from asgi_quicktunnel.origin.base import ConnectionFacts
 from asgi_quicktunnel.transport.base import RequestStream
@@ -71,8 +71,8 @@ class RequestStore:
         record = RecordedStream(self, stream, facts)
         records = self._records
         records.append(record)
-        if len(records) > self.max_records:
-            records.popleft().let_go()
+        if len(records) > self.max_records and (oldest := records.popleft()).state is _OPEN:
+            oldest.let_go()
         if self.is_calm:
             self.stir()
         raw_head = stream.raw_head
@@ -146,4 +146,5 @@ class RequestStore:
         self.allowance = self.max_bytes - total
 
 
+_OPEN = RecordState.OPEN
 _DIGITS = 18  # below 2^63, and far above any number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import MutableMapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Scope
@@ -75,6 +75,7 @@ class AsgiOrigin:
         self._websocket = websocket or WebSocketSettings()
         self._under_way: set[Answer | WebSocketCycle] = set()
         self._draining = False
+        self._visited: bytes | None = None  # a host that is no connector's
         self._held_back = HeldBackNotice()
 
     async def serve(self, stream: RequestStream, facts: ConnectionFacts) -> None:
@@ -84,10 +85,19 @@ class AsgiOrigin:
             if self.readiness_nonce and await prove_readiness(stream, self.readiness_nonce):
                 return
             report = RequestReport(self._emit, head, facts)
-            if is_for_connector(head):
-                await self._serve_http(_page(_NOT_FOUND, head), stream, report)
-            elif head.kind is RequestKind.HTTP:
-                await self._serve_http(self._prepare(head, facts), stream, report)
+            # Most requests name the host of the one before.
+            if head.host != self._visited and is_for_connector(head):
+                await self._serve_page(_NOT_FOUND, stream, report)
+                return
+            self._visited = head.host or None
+            if head.kind is RequestKind.HTTP:
+                try:
+                    fields = read_fields(head.headers)
+                    scope = self._scope(head, fields, facts)
+                except RemoteProtocolError as exc:
+                    await self._refuse(exc, stream, report)
+                else:
+                    await self._serve_http(self.app, scope, fields.body_length, stream, report)
             elif head.kind is RequestKind.WEBSOCKET:
                 await self._serve_websocket(stream, facts, report)
             else:
@@ -105,18 +115,24 @@ class AsgiOrigin:
         """Serve as before from now on; there is nothing to close, the app is its owner's."""
         self._draining = False
 
-    async def _serve_http(self, call: _Call, stream: RequestStream, report: RequestReport) -> None:
+    async def _serve_http(
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        body_length: int | None,
+        stream: RequestStream,
+        report: RequestReport,
+    ) -> None:
         def on_event_stream() -> None:
             self._held_back.tell(shown_path(stream.head.dest), self.public_url)
 
-        method = call.scope["method"]
-        answer = Answer(stream, report, method=method, on_event_stream=on_event_stream)
-        cycle = HttpCycle(stream, answer, report, body_length=call.body_length)
+        answer = Answer(stream, report, method=scope["method"], on_event_stream=on_event_stream)
+        cycle = HttpCycle(stream, answer, report, body_length=body_length)
         self._under_way.add(answer)
         try:
             if self._draining:
                 await answer.drain()
-            await cycle.run(call.app, call.scope)
+            await cycle.run(app, scope)
         finally:
             self._under_way.discard(answer)
 
@@ -128,7 +144,7 @@ class AsgiOrigin:
             scope = websocket_scope(self._scope(head, read_fields(head.headers), facts))
             socket = WebSocket(head.headers, max_message_size=self._websocket.max_message_size)
         except RemoteProtocolError as exc:
-            await self._serve_http(_refuse(head, exc), stream, report)
+            await self._refuse(exc, stream, report)
             return
         cycle = WebSocketCycle(stream, socket, report, self._websocket)
         self._under_way.add(cycle)
@@ -139,13 +155,20 @@ class AsgiOrigin:
         finally:
             self._under_way.discard(cycle)
 
-    def _prepare(self, head: RequestHead, facts: ConnectionFacts) -> _Call:
-        """How to call the app, or a page that refuses a request which no app should see."""
-        try:
-            fields = read_fields(head.headers)
-            return _Call(self.app, self._scope(head, fields, facts), fields.body_length)
-        except RemoteProtocolError as exc:
-            return _refuse(head, exc)
+    async def _serve_page(
+        self, page: ASGIApp, stream: RequestStream, report: RequestReport
+    ) -> None:
+        """An answer of our own, to a request whose scope nobody reads."""
+        scope = {"type": "http", "method": stream.head.method}
+        await self._serve_http(page, scope, 0, stream, report)
+
+    async def _refuse(
+        self, error: RemoteProtocolError, stream: RequestStream, report: RequestReport
+    ) -> None:
+        """What no app should see."""
+        logger.warning("request refused: %s", error)
+        page = PlainTextResponse(f"Bad Request: {error}", 400)
+        await self._serve_page(page, stream, report)
 
     def _scope(self, head: RequestHead, fields: RequestFields, facts: ConnectionFacts) -> Scope:
         return http_scope(
@@ -156,24 +179,6 @@ class AsgiOrigin:
             state=self.state,
             root_path=self._root_path,
         )
-
-
-class _Call(NamedTuple):
-    """An app, the scope to call it with, and the length of the body (None: up to the end)."""
-
-    app: ASGIApp
-    scope: Scope
-    body_length: int | None = 0
-
-
-def _page(app: ASGIApp, head: RequestHead) -> _Call:
-    """An answer of our own, to a request whose scope nobody reads."""
-    return _Call(app, {"type": "http", "method": head.method})
-
-
-def _refuse(head: RequestHead, error: RemoteProtocolError) -> _Call:
-    logger.warning("request refused: %s", error)
-    return _page(PlainTextResponse(f"Bad Request: {error}", 400), head)
 
 
 _NOT_FOUND = PlainTextResponse("Not Found", 404)

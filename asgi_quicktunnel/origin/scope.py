@@ -124,7 +124,9 @@ def http_scope(
         RemoteProtocolError: a method, destination or Host that no HTTP request can have.
     """
     method = _method(head.method)
-    dest_scheme, authority, raw_path, query, path = _target(head.dest)
+    dest = head.dest
+    parse = _known_target if len(dest) <= _LONGEST_KNOWN else _parse_target
+    dest_scheme, authority, raw_path, query, path = parse(dest)
     if raw_path == b"*" and method != "OPTIONS":
         raise RemoteProtocolError("the destination * belongs to OPTIONS alone")
     host = head.host or authority

@@ -51,7 +51,8 @@ class CoalescingReceiver:
                     calls += 1
                     if facts:
                         (size,) = _SIZE.unpack(facts[0][2])
-                        batch += [block[at : at + size] for at in range(0, len(block), size)]
+                        for at in range(0, length, size):
+                            batch.append(block[at : at + size])  # noqa: PERF401  # no call
                     else:
                         batch.append(block)
             else:

@@ -37,7 +37,7 @@ class EngineDriver:
     Args:
         engine: a connection that has just begun.
         send_datagrams: called with the UDP payloads of one transmit.
-        on_stream: called with each stream that the peer opens, before its first bytes are read.
+        on_stream: called with each stream that the peer opens, when its first bytes can be read.
         keep_alive: seconds of silence after which a PING is sent; None sends none.
     """
 
@@ -372,7 +372,6 @@ class EngineDriver:
             stream.reset()
         else:
             self._on_stream(stream)
-            stream.handle_readable()
 
     def _arm_timer(self, due: float | None, now: float) -> None:
         if self._lost is not None:

@@ -95,7 +95,7 @@ class QuicTransport:
         self._driver = EngineDriver(
             begun,
             send_datagrams=self._socket.send,
-            on_stream=self._on_stream,
+            on_stream=self._begin,
         )
         self._stalled = StalledQuic(self._socket, self._driver)
         self._control: QuicStream | None = None
@@ -212,22 +212,17 @@ class QuicTransport:
             address=str(self.address),
         )
 
-    def _on_stream(self, stream: QuicStream) -> None:
-        stream.on_readable = self._begin
-
     def _begin(self, stream: QuicStream) -> None:
         """Read what a stream begins with; mostly that is a whole head."""
         try:
             data = stream.receive_nowait(OPENING_READ)
             if (begun := self._read_request(data)) is not None:
-                stream.on_readable = None
                 head, rest = begun
                 if rest:
                     stream.push_back(rest)
                 self._accept(stream, head, data[: -len(rest)] if rest else data)
                 return
         except (TransportError, ProtocolError) as exc:
-            stream.on_readable = None
             self._refuse(stream, exc)
             return
         opening = StreamOpening(self._read_request, self._accept, self._refuse, self._hold)

@@ -124,8 +124,8 @@ class QuicStream:
         if self._receive_ended:
             return b""
         data, self._receive_ended = self._owner.read(self, max_bytes)
-        if self._receive_ended:
-            self._forget_if_over()
+        if self._receive_ended and self._end_sent:
+            self._owner.forget(self)
         return data
 
     def push_back(self, data: bytes) -> None:
