@@ -14,6 +14,7 @@ from asgi_quicktunnel.model import Credentials, EdgeAddress, Registration
 from asgi_quicktunnel.origin.base import ConnectionFacts, Origin
 from asgi_quicktunnel.protocol.registration import ClientIdentity
 from asgi_quicktunnel.statistics import ConnectionStatistics
+from asgi_quicktunnel.tasks import task_starter
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
 from asgi_quicktunnel.transport.engine import ClientSettings
 from asgi_quicktunnel.transport.engines import Engine
@@ -74,7 +75,7 @@ class HaConnection:
         )
         self._transport: QuicTransport | None = None
         self._control: ControlSession | None = None
-        self._requests: dict[RequestStream, asyncio.Task[None]] = {}
+        self._requests: dict[RequestStream, asyncio.Task[None] | None] = {}
         self._idle: asyncio.Future[None] | None = None  # made when somebody waits for it
 
     async def open(
@@ -132,10 +133,13 @@ class HaConnection:
         if self._transport is None or self.registration is None:
             raise LocalProtocolError("serve() needs a connection that was opened")
         facts = ConnectionFacts(self.conn_index, self.registration.colo)
-        create_task = asyncio.get_running_loop().create_task
+        requests, start_task = self._requests, task_starter(asyncio.get_running_loop())
 
         def answer(stream: RequestStream) -> None:
-            self._requests[stream] = create_task(self._answer(stream, facts))
+            requests[stream] = None
+            task = start_task(self._answer(stream, facts))
+            if stream in requests:  # otherwise it has ended
+                requests[stream] = task
 
         await self._transport.serve(answer)
 
@@ -224,7 +228,7 @@ class HaConnection:
         )
 
     async def _cut_off(self) -> int:
-        unfinished = tuple(self._requests.values())
+        unfinished = [task for task in self._requests.values() if task is not None]
         for task in unfinished:
             task.cancel()
         if unfinished:

@@ -61,7 +61,8 @@ class EngineDriver:
         self._lost: ConnectionLost | None = None
         self._touched: dict[QuicStream, None] = {}
         self._due: asyncio.Handle | None = None  # of the next transmit
-        self._receiving = False  # it is scheduled afterwards
+        self._dispatching = 0  # events
+        self._owes = True  # a transmit, after what is being dispatched
         self._handshake: ThreadedHandshake | None = None  # while it is done in a thread
         self._timer: asyncio.TimerHandle | None = None
         self._last_heard = clock()
@@ -98,6 +99,7 @@ class EngineDriver:
                 if to_send and self._lost is None:
                     self._send_datagrams(to_send)
                 self._dispatch(events)
+                self.schedule_transmit()
         finally:
             self._handshake = None
         if self._lost is not None:
@@ -111,7 +113,8 @@ class EngineDriver:
             self._receive(datagrams, now)
             self._work(now + _CLOCK_RESOLUTION)
             to_send = self._engine.datagrams_to_send(now=now)
-            return HandshakeStep(self._poll(), to_send, self._engine.next_timeout())
+            events = self._engine.poll_events(_EVENTS_PER_TURN)
+            return HandshakeStep(events, to_send, self._engine.next_timeout())
 
     @property
     def lost(self) -> ConnectionLost | None:
@@ -133,18 +136,20 @@ class EngineDriver:
             return
         with self._lock:
             self._receive(datagrams, clock())
-            events = self._poll()
+            events = self._engine.poll_events(_EVENTS_PER_TURN)
         # Transmit after the tasks that this starts, so that what they say first goes with it. One
         # that is due already would go before them: uvloop reads sockets before it runs those.
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        self._receiving = True
+        self._owes = True
         try:
             self._dispatch(events)
         finally:
-            self._receiving = False
-            self.schedule_transmit()
+            if self._owes or self._touched:
+                self.schedule_transmit()
+            else:
+                self._settle(clock())
 
     def open_stream(self) -> QuicStream:
         """Open a bidirectional stream.
@@ -165,7 +170,7 @@ class EngineDriver:
             with self._lock:
                 self._engine.close(code, reason)
             self._transmit_now()
-            while self._lost is None and (events := self._locked_poll()):
+            while self._lost is None and (events := self._poll()):
                 self._dispatch(events)  # what stood before the close in the queue
             if self._lost is None:
                 self._finish(Closed(code=code, reason=reason))
@@ -193,7 +198,9 @@ class EngineDriver:
 
     def schedule_transmit(self) -> None:
         """Transmit before the loop sleeps again."""
-        if self._due is None and not self._receiving and self._lost is None:
+        if self._dispatching:
+            self._owes = True
+        elif self._due is None and self._lost is None:
             self._due = self._loop.call_soon(self._transmit)
 
     def transmit_early(self) -> None:
@@ -203,18 +210,28 @@ class EngineDriver:
         what the task of this stream still has to tidy up. When many answers wait, the peer can work
         on them while we go on, rather than after us.
         """
-        is_due = len(self.streams) <= _ALONE or len(self._touched) >= _MANY
-        if is_due and not self._receiving:
-            if self._due is not None:  # `_transmit_now` without its call
-                self._due.cancel()
-            self._transmit()
+        is_alone = len(self.streams) <= _ALONE and self._dispatching < 2
+        if not is_alone and len(self._touched) < _MANY:
+            return
+        if self._dispatching:
+            # In a task that was started eagerly. What `_settle` finds must not overtake what is
+            # being dispatched.
+            self._owes = False
+            self._send_due(clock())
+            return
+        if self._due is not None:  # `_transmit_now` without its call
+            self._due.cancel()
+        self._transmit()
 
     def read(self, stream: QuicStream, max_bytes: int) -> tuple[bytes, bool]:
         """Take data of a stream, and with it grant credit."""
         with self._lock:
             data, end = self._engine.read(stream.stream_id, max_bytes)
-        if data and not self._receiving:
-            self.schedule_transmit()  # credit may be due
+        # Credit may be due.
+        if self._dispatching:  # `schedule_transmit` without its call
+            self._owes = True
+        elif data:
+            self.schedule_transmit()
         return data, end
 
     def reset(self, stream: QuicStream, code: int) -> None:
@@ -274,7 +291,7 @@ class EngineDriver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._dispatch(self._locked_poll())
+        self._dispatch(self._poll())
         self._transmit_now()
 
     def _receive(self, datagrams: Sequence[bytes], now: float) -> None:
@@ -298,16 +315,8 @@ class EngineDriver:
                 self._engine.ping()
 
     def _poll(self) -> list[EngineEvent]:
-        """Events to dispatch in this turn; not all of a large backlog, or it stalls the loop."""
-        events: list[EngineEvent] = []
-        poll = self._engine.poll_event
-        while len(events) < _EVENTS_PER_TURN and (event := poll()) is not None:
-            events.append(event)
-        return events
-
-    def _locked_poll(self) -> list[EngineEvent]:
         with self._lock:
-            return self._poll()
+            return self._engine.poll_events(_EVENTS_PER_TURN)
 
     def _transmit(self) -> None:
         self._due = None
@@ -317,20 +326,29 @@ class EngineDriver:
             self._handshake.wake()
             return
         self.wakeups += 1
+        now = clock()
+        self._send_due(now)
+        self._settle(now)
+
+    def _send_due(self, now: float) -> None:
+        """Flush what was touched, and send."""
         engine = self._engine
         touched, self._touched = self._touched, {}
-        now = clock()
         with self._lock:
             for stream in touched:
                 stream.flush(engine)
             datagrams = engine.datagrams_to_send(now=now)
         if datagrams:
-            self._send_datagrams(datagrams)  # first of all: the peer waits for it
+            self._send_datagrams(datagrams)
+
+    def _settle(self, now: float) -> None:
+        """What follows a transmit, and would have held it up."""
         with self._lock:
-            events = self._poll()
-            due = engine.next_timeout()
+            events = self._engine.poll_events(_EVENTS_PER_TURN)
+            due = self._engine.next_timeout()
         if events:
             self._dispatch(events)
+            self.schedule_transmit()
         self._arm_timer(due, now)
 
     def _transmit_now(self) -> None:
@@ -341,30 +359,32 @@ class EngineDriver:
     def _dispatch(self, events: Sequence[EngineEvent]) -> None:
         """Tell the streams; app code may run in here, so the lock is not held."""
         streams = self.streams
-        for event in events:
-            if self._lost is not None:
-                return
-            if isinstance(event, Readable):
-                if stream := streams.get(event.stream_id):
-                    stream.handle_readable()
-            elif isinstance(event, StreamOpened):
-                self._accept(event.stream_id)
-            elif isinstance(event, Writable):
-                if stream := streams.get(event.stream_id):
-                    stream.handle_writable()
-            elif isinstance(event, StreamStopped):
-                if stream := streams.get(event.stream_id):
-                    stream.handle_stopped(event.code)
-            elif isinstance(event, StreamReset):
-                if stream := streams.get(event.stream_id):
-                    stream.handle_reset(event.code)
-            elif isinstance(event, Connected):
-                if not self._connected.done():
-                    self._connected.set_result(None)
-            else:
-                self._finish(event)
-        if len(events) == _EVENTS_PER_TURN:
-            self.schedule_transmit()  # it polls for the rest
+        outer, self._dispatching = self._dispatching, len(events)
+        try:
+            for event in events:
+                if self._lost is not None:
+                    return
+                if isinstance(event, Readable):
+                    if stream := streams.get(event.stream_id):
+                        stream.handle_readable()
+                elif isinstance(event, StreamOpened):
+                    self._accept(event.stream_id)
+                elif isinstance(event, Writable):
+                    if stream := streams.get(event.stream_id):
+                        stream.handle_writable()
+                elif isinstance(event, StreamStopped):
+                    if stream := streams.get(event.stream_id):
+                        stream.handle_stopped(event.code)
+                elif isinstance(event, StreamReset):
+                    if stream := streams.get(event.stream_id):
+                        stream.handle_reset(event.code)
+                elif isinstance(event, Connected):
+                    if not self._connected.done():
+                        self._connected.set_result(None)
+                else:
+                    self._finish(event)
+        finally:
+            self._dispatching = outer
 
     def _accept(self, stream_id: int) -> None:
         stream = self.streams[stream_id] = QuicStream(self, stream_id)
@@ -418,7 +438,7 @@ class EngineDriver:
 
 
 _LATE = 1.0  # s; a timer so late means that the loop was stalled
-_EVENTS_PER_TURN = 256
+_EVENTS_PER_TURN = 256  # not all of a large backlog, or it stalls the loop
 _ALONE = 2  # streams: one, and the control stream
 _MANY = 16  # streams; fewer suit 16 requests at a time, more suit 64: it does well at both
 _CLOCK_RESOLUTION = 1e-4  # s; asyncio fires a timer up to one clock tick early

@@ -190,8 +190,8 @@ class QuicEngine(Protocol):
         """Do what is due."""
         ...
 
-    def poll_event(self) -> EngineEvent | None:
-        """The next event, or None."""
+    def poll_events(self, max_events: int) -> list[EngineEvent]:
+        """The next events in their order, at most so many; fewer: there are no more now."""
         ...
 
     def open_stream(self) -> int:

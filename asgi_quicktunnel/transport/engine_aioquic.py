@@ -119,14 +119,12 @@ class AioquicEngine:
             self._connection.handle_timer(now)
             self._after_input()
 
-    def poll_event(self) -> EngineEvent | None:
-        """The next event, or None."""
-        while not self._ready:
-            event = self._connection.next_event()
-            if event is None:
-                return None
+    def poll_events(self, max_events: int) -> list[EngineEvent]:
+        """The next events."""
+        ready = self._ready
+        while len(ready) < max_events and (event := self._connection.next_event()) is not None:
             self._translate(event)
-        return self._ready.popleft()
+        return [ready.popleft() for _ in range(min(len(ready), max_events))]
 
     def open_stream(self) -> int:
         """Open a bidirectional stream."""

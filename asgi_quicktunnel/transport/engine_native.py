@@ -31,7 +31,7 @@ from asgi_quicktunnel.transport.engine import (
 
 __all__ = ["INSTALLED_INTERFACE", "INTERFACE", "VERSION", "acceptor", "dial", "read_request"]
 
-INTERFACE = 2  # the shape of the seam that this package was written for
+INTERFACE = 3  # the shape of the seam that this package was written for
 INSTALLED_INTERFACE = getattr(native, "INTERFACE", None)
 VERSION = str(getattr(native, "__version__", "unknown"))
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+from contextlib import suppress
 
 import pytest
 
@@ -196,7 +197,8 @@ async def test_a_socket_is_an_origin(tmp_path):
     path = str(tmp_path / "origin.sock")
     async with RawOrigin(OK, path=path), Proxied(f"unix://{path}") as proxied:
         assert (await proxied.visit()).sent == b"ok"
-    os.unlink(path)
+    with suppress(FileNotFoundError):  # from Python 3.13 on its server has done so
+        os.unlink(path)
 
 
 async def test_an_https_origin_is_verified(tmp_path):

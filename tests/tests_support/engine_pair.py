@@ -51,7 +51,8 @@ class Side:
         self.on_event = None
 
     def poll(self):
-        while (event := self.engine.poll_event()) is not None:
+        while events := self.engine.poll_events(1):
+            (event,) = events
             self.events.append(event)
             if isinstance(event, Connected):
                 self.connected = True

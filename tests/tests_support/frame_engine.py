@@ -76,9 +76,9 @@ class FrameEngine:
     def handle_timeout(self, *, now):
         self.calls["handle_timeout"] += 1
 
-    def poll_event(self):
-        self.calls["poll_event"] += 1
-        return self._events.popleft() if self._events else None
+    def poll_events(self, max_events):
+        self.calls["poll_events"] += 1
+        return [self._events.popleft() for _ in range(min(len(self._events), max_events))]
 
     def read(self, stream_id, max_bytes):
         self.calls["read"] += 1

@@ -39,6 +39,7 @@ START = {
     "status": 200,
     "headers": [(b"content-type", b"text/plain"), (b"content-length", b"100")],
 }
+STARTS_AT_ONCE = sys.version_info >= (3, 12)
 SYSCALLS = {"recv", "recv_into", "recvfrom", "recvmsg", "recvmsg_into", "send", "sendmsg", "sendto"}
 
 
@@ -145,16 +146,17 @@ def counted():
 
 
 async def test_a_request_costs_the_engine_as_few_calls_as_can_be():
-    """One read, one write and one event a request; a wake-up is one call, however many requests it
-    brings, and so is a transmit of 16 answers.
+    """One read and one write a request; a wake-up is one call, however many requests it brings, and
+    so is a transmit of 16 answers. Tasks that start at once leave one look behind all transmits.
     """
+    looks = 1 if STARTS_AT_ONCE else 2
     async with known_visitor() as here:
         await here.ask(32)
-        twice = {"datagrams_to_send": 2, "next_timeout": 2, "poll_event": 32 + 3}
+        twice = {"datagrams_to_send": 2, "next_timeout": looks, "poll_events": 1 + looks}
         assert here.engine.calls == {"receive_datagrams": 1, "read": 32, "write": 32, **twice}
         here.engine.calls.clear()
         await here.ask(1)
-        once = {"datagrams_to_send": 1, "next_timeout": 1, "poll_event": 1 + 2}
+        once = {"datagrams_to_send": 1, "next_timeout": 1, "poll_events": 2}
         assert here.engine.calls == {"receive_datagrams": 1, "read": 1, "write": 1, **once}
 
 

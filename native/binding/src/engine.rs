@@ -1,5 +1,6 @@
 //! One connection as a Python object.
 
+use std::iter;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::buffer::PyBuffer;
@@ -69,9 +70,15 @@ impl Engine {
         self.lock().handle_timeout(now);
     }
 
-    fn poll_event(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let event = self.lock().poll_event();
-        event.map(|event| facts::event(py, event)).transpose()
+    fn poll_events<'py>(&self, py: Python<'py>, max_events: usize) -> PyResult<Bound<'py, PyList>> {
+        let events: Vec<_> = {
+            let mut engine = self.lock(); // not while Python is called
+            iter::from_fn(|| engine.poll_event())
+                .take(max_events)
+                .collect()
+        };
+        let events = events.into_iter().map(|event| facts::event(py, event));
+        PyList::new(py, events.collect::<PyResult<Vec<_>>>()?)
     }
 
     fn open_stream(&self) -> u64 {

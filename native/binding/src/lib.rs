@@ -32,5 +32,5 @@ mod _engine {
 
     /// Which shape of the seam this is; `asgi_quicktunnel` refuses any other than its own.
     #[pymodule_export]
-    const INTERFACE: u32 = 2;
+    const INTERFACE: u32 = 3;
 }
