@@ -58,7 +58,7 @@ class Answer:
         *,
         method: str,
         types: AnswerTypes | None = None,
-        on_event_stream: Callable[[], None] | None = None,
+        on_event_stream: Callable[[bytes], None] | None = None,
     ) -> None:
         """Prepare one answer.
 
@@ -67,7 +67,8 @@ class Answer:
             report: gets status and bytes, and is told of the end.
             method: the request's, in upper case.
             types: what the app calls its messages; None for those of HTTP.
-            on_event_stream: called when the answer to a GET turns out to be text/event-stream.
+            on_event_stream: called with the destination when the answer to a GET turns out to be
+                text/event-stream.
         """
         self._stream = stream
         self._report = report
@@ -165,7 +166,7 @@ class Answer:
         if fields.is_event_stream and self._method == "GET":
             self._is_endless = True
             if self._on_event_stream is not None:
-                self._on_event_stream()
+                self._on_event_stream(self._stream.head.dest)
             if self._draining:
                 await self.drain()
 

@@ -123,10 +123,8 @@ class AsgiOrigin:
         stream: RequestStream,
         report: RequestReport,
     ) -> None:
-        def on_event_stream() -> None:
-            self._held_back.tell(shown_path(stream.head.dest), self.public_url)
-
-        answer = Answer(stream, report, method=scope["method"], on_event_stream=on_event_stream)
+        told = self._tell_held_back
+        answer = Answer(stream, report, method=scope["method"], on_event_stream=told)
         cycle = HttpCycle(stream, answer, report, body_length=body_length)
         self._under_way.add(answer)
         try:
@@ -135,6 +133,9 @@ class AsgiOrigin:
             await cycle.run(app, scope)
         finally:
             self._under_way.discard(answer)
+
+    def _tell_held_back(self, dest: bytes) -> None:
+        self._held_back.tell(shown_path(dest), self.public_url)
 
     async def _serve_websocket(
         self, stream: RequestStream, facts: ConnectionFacts, report: RequestReport

@@ -138,7 +138,7 @@ def http_scope(
     if root_path and raw_path != b"*":
         path = root_path + path
         raw_path = root_path.encode() + raw_path
-    mark = TunnelMark(facts.conn_index, facts.colo, fields.ray_id, fields.country)
+    conn_index, colo, ray_id, country = facts.conn_index, facts.colo, fields.ray_id, fields.country
     headers = [(b"host", host), *fields.headers] if host else list(fields.headers)
     if facts.replay_of is not None:
         headers.append((REPLAY_HEADER, facts.replay_of.encode("ascii")))
@@ -161,13 +161,13 @@ def http_scope(
             # and no trailers; TLS ended at the edge, and nobody would read debug information.
             "http.response.pathsend": {},
             "quicktunnel": {
-                "colo": mark.colo,
-                "ray_id": mark.ray_id,
-                "country": mark.country,
-                "conn_index": mark.conn_index,
+                "colo": colo,
+                "ray_id": ray_id,
+                "country": country,
+                "conn_index": conn_index,
             },
         },
-        TUNNEL_SCOPE_KEY: mark,
+        TUNNEL_SCOPE_KEY: TunnelMark(conn_index, colo, ray_id, country),
     }
 
 

@@ -95,9 +95,6 @@ class TcpOrigin:
     async def _forward(
         self, stream: RequestStream, report: RequestReport, replay_of: str | None
     ) -> None:
-        def on_event_stream() -> None:
-            self._held_back.tell(shown_path(stream.head.dest), self.public_url)
-
         settings, pool = self._settings, self._pool
         try:
             request = TcpRequest.of(
@@ -116,7 +113,7 @@ class TcpOrigin:
             report,
             pool,
             response_timeout=settings.response_timeout,
-            on_event_stream=on_event_stream,
+            on_event_stream=self._tell_held_back,
         )
         self._under_way.add(exchange)
         try:
@@ -125,6 +122,9 @@ class TcpOrigin:
             await exchange.run()
         finally:
             self._under_way.discard(exchange)
+
+    def _tell_held_back(self, dest: bytes) -> None:
+        self._held_back.tell(shown_path(dest), self.public_url)
 
 
 async def _serve_page(stream: RequestStream, report: RequestReport, status: int, text: str) -> None:

@@ -57,7 +57,7 @@ class TcpExchange:
         pool: OriginPool,
         *,
         response_timeout: float | None,
-        on_event_stream: Callable[[], None],
+        on_event_stream: Callable[[bytes], None],
     ) -> None:
         """Prepare one exchange.
 
@@ -67,7 +67,8 @@ class TcpExchange:
             report: gets status and bytes, and is told of the end.
             pool: where connections come from.
             response_timeout: seconds that the origin may be silent before its answer, or None.
-            on_event_stream: called when the answer to a GET turns out to be text/event-stream.
+            on_event_stream: called with the destination when the answer to a GET turns out to be
+                text/event-stream.
         """
         self._stream = stream
         self._request = request
@@ -169,7 +170,7 @@ class TcpExchange:
     async def _begin_event_stream(self) -> None:
         if self._request.method == "GET":
             self._is_endless = True
-            self._on_event_stream()
+            self._on_event_stream(self._stream.head.dest)
             if self._draining:
                 await self.drain()
 
