@@ -23,6 +23,7 @@ def pytest_configure(config):
         os.environ["QUICKTUNNEL_ENGINE"] = engine
 
 
+@pytest.hookimpl(trylast=True)  # of what -m has left
 def pytest_collection_modifyitems(config, items):
     """Each worker of pytest-xdist begins with its share of the tests that mostly wait."""
     workers = getattr(config, "workerinput", {}).get("workercount", 1)

@@ -68,7 +68,11 @@ class RecordedStream(Record):
                 self.revision = store.turn
                 if store.is_calm:
                     store.stir()
-                self._response_headers = headers
+                if headers:
+                    self._response_headers = headers
+                    store.allowance -= weigh(headers)
+                    if store.allowance < 0:
+                        store.make_room()
         return stream.respond(head)
 
     def send(self, data: bytes) -> Coroutine[Any, Any, None]:
@@ -129,10 +133,6 @@ class RecordedStream(Record):
             self.revision = store.turn
             if store.is_calm:
                 store.stir()
-            # Weighed now, when the visitor has his answer.
-            store.allowance -= weigh(self._response_headers)
-            if store.allowance < 0:
-                store.make_room()
 
     def _keep_received(self, store: RequestStore, data: bytes) -> int:
         """Keep a part of the request; how many bytes of memory that takes."""
