@@ -23,10 +23,10 @@ from bench.macro import measure_macro
 from bench.network import measure_paths
 from bench.plot import write_plots
 from bench.report import CEILING, Report, comparison_table
-from bench.revision import RevisionError, checked_out
+from bench.revision import Revision, RevisionError, checked_out
 from bench.rig import Bench
 from bench.service import Service
-from bench.variants import COMPARABLE, Variant, find_variants, in_tree, select
+from bench.variants import COMPARABLE, Variant, find_variants, of_revision, select
 
 PARTS = ("micro", "macro", "growth", "paths")
 AT_REST = ("peak_memory", "idle_cpu", "cold_start")
@@ -82,12 +82,21 @@ class _Run:
         with contextlib.ExitStack() as stack:
             variants = select(find_variants(options.cloudflared), options.variants)
             if options.compare:
-                tree = stack.enter_context(checked_out(ROOT, options.compare))
+                revision = stack.enter_context(checked_out(ROOT, options.compare))
                 variants = [variant for variant in variants if variant.kind in COMPARABLE]
-                variants += in_tree(variants, tree, options.compare)
+                variants += self._compared(variants, revision)
             bench = stack.enter_context(self._bench())
             await self._measure_on(bench, variants, report)
         return report
+
+    def _compared(self, variants: list[Variant], revision: Revision) -> list[Variant]:
+        with_native = None
+        if any(variant.engine == "native" for variant in variants):
+            self._say(f"the native engine of {revision.name}")
+            with_native = revision.with_native()
+            if with_native is None:
+                self._say("left out: it has none, or there is no cargo to build it")
+        return of_revision(variants, revision.name, revision.package, with_native)
 
     async def _measure_on(self, bench: Bench, variants: list[Variant], report: Report) -> None:
         quick = self._options.quick

@@ -247,8 +247,9 @@ class _Starting:
             options["ENGINE"] = self.variant.engine
         if self.variant.kind == "proxy":
             options["MODE"] = "proxy"
-        tree = {"PYTHONPATH": str(self.variant.tree)} if self.variant.tree else {}
-        return {**kept, **{f"QUICKTUNNEL_{key}": value for key, value in options.items()}, **tree}
+        if self.variant.python_path:
+            kept["PYTHONPATH"] = os.pathsep.join(map(str, self.variant.python_path))
+        return {**kept, **{f"QUICKTUNNEL_{key}": value for key, value in options.items()}}
 
 
 _PYTHON = (sys.executable, "-P")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Literal
 
 from asgi_quicktunnel import TunnelConfig
 
-__all__ = ["COMPARABLE", "Variant", "find_variants", "in_tree", "select"]
+__all__ = ["COMPARABLE", "Variant", "find_variants", "of_revision", "select"]
 
 Kind = Literal["plain", "tunnel", "alone", "proxy", "cloudflared", "ceiling"]
 Loop = Literal["asyncio", "uvloop"]
@@ -27,14 +26,14 @@ class Variant:
             "alone" a QuickTunnel without a server, "ceiling" the generator's own connector.
         loop: of the app's process, and of the proxy's.
         engine: of the tunnel; None where there is no choice.
-        tree: a checkout whose package is measured; None for this one.
+        python_path: where Python finds the package that is measured, before .venv.
     """
 
     name: str
     kind: Kind
     loop: Loop = "uvloop"
     engine: str | None = None
-    tree: Path | None = None
+    python_path: tuple[Path, ...] = ()
 
 
 def find_variants(cloudflared: Path | None) -> list[Variant]:
@@ -72,23 +71,27 @@ def select(variants: Iterable[Variant], patterns: str | None) -> list[Variant]:
     return [variant for variant in variants if any(word in variant.name for word in words)]
 
 
-def in_tree(variants: Iterable[Variant], tree: Path, revision: str) -> list[Variant]:
-    """The same with another checkout's package, where it takes part and fits that engine."""
-    has_native = _interface(tree) == _interface(Path(__file__).parent.parent)
+def of_revision(
+    variants: Iterable[Variant],
+    revision: str,
+    package: tuple[Path, ...],
+    with_native: tuple[Path, ...] | None,
+) -> list[Variant]:
+    """The same with another revision's package, where it takes part.
+
+    Args:
+        variants: of this one.
+        revision: its name.
+        package: where Python finds its package.
+        with_native: where it finds that and the native engine that it was written for; None leaves
+            out what runs on that engine, which would silently run on aioquic.
+    """
     return [
-        replace(variant, name=f"{revision}:{variant.name}", tree=tree)
+        replace(variant, name=f"{revision}:{variant.name}", python_path=python_path)
         for variant in variants
-        if variant.kind in COMPARABLE and (variant.engine != "native" or has_native)
+        if variant.kind in COMPARABLE
+        and (python_path := with_native if variant.engine == "native" else package) is not None
     ]
-
-
-def _interface(tree: Path) -> str | None:
-    """The native engine's that a checkout was written for; the one installed is this tree's."""
-    module = tree / "asgi_quicktunnel" / "transport" / "engine_native.py"
-    if not module.is_file():
-        return None
-    match = re.search(r"^INTERFACE = (\d+)", module.read_text(encoding="utf-8"), re.MULTILINE)
-    return match[1] if match else None
 
 
 def has_module(name: str) -> bool:

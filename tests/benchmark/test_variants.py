@@ -1,8 +1,6 @@
 from pathlib import Path
 
-import asgi_quicktunnel
-
-from bench.variants import Variant, find_variants, in_tree, select
+from bench.variants import Variant, find_variants, of_revision, select
 
 
 def test_the_floor_comes_first_and_cloudflared_needs_its_binary():
@@ -27,22 +25,18 @@ def test_variants_are_chosen_by_words():
 
 def test_another_revision_has_the_tunnels_alone():
     """Where the package takes no part, another revision of it changes nothing."""
-    tree = Path("tree")
     variants = [Variant("uvicorn", "plain"), Variant("aioquic/asyncio", "tunnel", "asyncio")]
-    (there,) = in_tree(variants, tree, "v1")
-    assert (there.name, there.tree, there.loop) == ("v1:aioquic/asyncio", tree, "asyncio")
+    package = (Path("tree"),)
+    (there,) = of_revision(variants, "v1", package, None)
+    assert (there.name, there.python_path, there.loop) == ("v1:aioquic/asyncio", package, "asyncio")
 
 
-def test_a_revision_that_the_native_engine_does_not_fit_is_not_measured_with_it(tmp_path):
-    """Neither one from before it nor one with another seam: both would silently run on aioquic, and
-    the ratio would be between engines.
+def test_a_revision_is_measured_with_the_native_engine_that_it_was_written_for():
+    """Without one it is left out: it would silently run on aioquic, and the ratio would be between
+    engines.
     """
     native = Variant("native/uvloop", "tunnel", engine="native")
-    assert in_tree([native], tmp_path, "v0") == []
-    engine = tmp_path / "asgi_quicktunnel" / "transport" / "engine_native.py"
-    engine.parent.mkdir(parents=True)
-    engine.write_text("INTERFACE = 0\n")
-    assert in_tree([native], tmp_path, "v0") == []
-    here = Path(asgi_quicktunnel.__file__).parent / "transport" / "engine_native.py"
-    engine.write_bytes(here.read_bytes())
-    assert [variant.name for variant in in_tree([native], tmp_path, "v1")] == ["v1:native/uvloop"]
+    assert of_revision([native], "v0", (Path("tree"),), None) == []
+    both = (Path("tree"), Path("engine"))
+    (there,) = of_revision([native], "v1", (Path("tree"),), both)
+    assert (there.name, there.python_path) == ("v1:native/uvloop", both)
