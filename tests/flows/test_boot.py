@@ -116,22 +116,6 @@ async def test_a_server_that_can_not_bind_has_asked_for_no_tunnel(local_edge):
     assert len(local_edge.provisioning_requests) == 1
 
 
-@pytest.mark.alone
-async def test_startup_to_registered_takes_less_than_300_ms(local_edge):
-    """With wait_ready the whole of the boot lies within the startup, and is quick."""
-    wrapper = QuickTunnelASGI(Starlette(), local_edge.config(), wait_ready=True)
-    async with LifespanServer(wrapper, state={}) as warm_up:  # imports, and the schemas' compiler
-        await warm_up.startup()
-        await warm_up.shutdown()
-    async with LifespanServer(wrapper, state={}) as server:
-        began = anyio.current_time()
-        answer = await server.startup()
-        elapsed = anyio.current_time() - began
-        assert answer["type"] == "lifespan.startup.complete"
-        assert elapsed < 0.3
-        await server.shutdown()
-
-
 async def test_a_server_that_gives_no_lifespan_state(local_edge):
     """The names and the app's own state reach every request all the same."""
 

@@ -5,13 +5,16 @@ import threading
 
 import anyio
 import pytest
+from starlette.applications import Starlette
 
+from asgi_quicktunnel import QuickTunnelASGI
 from asgi_quicktunnel.errors import DialError
 from asgi_quicktunnel.transport.engines import Engine
 from asgi_quicktunnel.transport.quic import dial_quic
 
 from tests_support.edge_certificates import issue
 from tests_support.engines import engine
+from tests_support.lifespan_server import LifespanServer
 from tests_support.raw_edge import RawEdge
 
 pytestmark = pytest.mark.anyio
@@ -77,3 +80,22 @@ async def test_a_handshake_that_fails_is_done_in_a_thread_too():
         with anyio.fail_after(10), pytest.raises(DialError, match="handshake failed"):
             await dial_quic(edge.address, edge.client_settings, noting(noted), timeout=10)
     assert ("receive_datagrams", loop_thread) not in noted
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+async def test_startup_to_registered_takes_less_than_300_ms(local_edge):
+    """With wait_ready the whole of the boot lies within the startup, and is quick."""
+    wrapper = QuickTunnelASGI(Starlette(), local_edge.config(), wait_ready=True)
+    with anyio.fail_after(40):
+        # Imports, and the compiler of the schemas.
+        async with LifespanServer(wrapper, state={}) as warm_up:
+            await warm_up.startup()
+            await warm_up.shutdown()
+        async with LifespanServer(wrapper, state={}) as server:
+            began = anyio.current_time()
+            answer = await server.startup()
+            elapsed = anyio.current_time() - began
+            assert answer["type"] == "lifespan.startup.complete"
+            assert elapsed < 0.3
+            await server.shutdown()
