@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,19 +46,35 @@ def response(status: int, body: object = b"", **headers: str) -> bytes:
 
 
 class _LoopbackServer:
-    """A TCP server on a port the system picks."""
+    """A TCP server on a port the system picks; on ::1 one that nobody else has on 127.0.0.1."""
 
     def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self._host = host
         self._tls = tls
         self._open: set[asyncio.StreamWriter] = set()
+        self._held: socket.socket | None = None
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
+        while True:
+            self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
+            self.port = self._server.sockets[0].getsockname()[1]
+            if self._host != "::1" or self._hold_port():
+                return self
+            self._server.close()
+
+    def _hold_port(self) -> bool:
+        """Names that mean both addresses must not lead to another test's server."""
+        self._held = socket.socket()
+        try:
+            self._held.bind(("127.0.0.1", self.port))
+        except OSError:
+            self._held.close()
+            return False
+        return True
 
     async def __aexit__(self, *_):
+        if self._held is not None:
+            self._held.close()
         self._server.close()
         for writer in self._open:
             writer.transport.abort()
