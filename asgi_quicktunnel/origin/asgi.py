@@ -75,7 +75,6 @@ class AsgiOrigin:
         self._websocket = websocket or WebSocketSettings()
         self._under_way: set[Answer | WebSocketCycle] = set()
         self._draining = False
-        self._visited: bytes | None = None  # a host that is no connector's
         self._held_back = HeldBackNotice()
 
     async def serve(self, stream: RequestStream, facts: ConnectionFacts) -> None:
@@ -85,12 +84,9 @@ class AsgiOrigin:
             if self.readiness_nonce and await prove_readiness(stream, self.readiness_nonce):
                 return
             report = RequestReport(self._emit, head, facts)
-            # Most requests name the host of the one before.
-            if head.host != self._visited and is_for_connector(head):
+            if is_for_connector(head):
                 await self._serve_page(_NOT_FOUND, stream, report)
-                return
-            self._visited = head.host or None
-            if head.kind is RequestKind.HTTP:
+            elif head.kind is RequestKind.HTTP:
                 try:
                     fields = read_fields(head.headers)
                     scope = self._scope(head, fields, facts)

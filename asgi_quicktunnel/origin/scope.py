@@ -124,9 +124,7 @@ def http_scope(
         RemoteProtocolError: a method, destination or Host that no HTTP request can have.
     """
     method = _method(head.method)
-    dest = head.dest
-    parse = _known_target if len(dest) <= _LONGEST_KNOWN else _parse_target
-    dest_scheme, authority, raw_path, query, path = parse(dest)
+    dest_scheme, authority, raw_path, query, path = _target(head.dest)
     if raw_path == b"*" and method != "OPTIONS":
         raise RemoteProtocolError("the destination * belongs to OPTIONS alone")
     host = head.host or authority

@@ -61,7 +61,7 @@ class EngineDriver:
         self._lost: ConnectionLost | None = None
         self._touched: dict[QuicStream, None] = {}
         self._due: asyncio.Handle | None = None  # of the next transmit
-        self._dispatching = 0  # events
+        self._dispatching = 0  # events, those that are being told of now
         self._owes = True  # a transmit, after what is being dispatched
         self._handshake: ThreadedHandshake | None = None  # while it is done in a thread
         self._timer: asyncio.TimerHandle | None = None
@@ -146,7 +146,7 @@ class EngineDriver:
         try:
             self._dispatch(events)
         finally:
-            if self._owes or self._touched:
+            if self._owes or self._touched or self._lost is not None:
                 self.schedule_transmit()
             else:
                 self._settle(clock())

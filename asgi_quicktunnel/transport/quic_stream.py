@@ -266,20 +266,21 @@ class QuicStream:
         """Hand the queue to the engine, as much as it takes."""
         if self._end_sent:
             return
-        queue, end = self._queue, self._end_queued
-        while queue or end:
-            joined = len(queue) if self._queued <= _SEND_BATCH else 1
-            data = queue[0] if joined == 1 else b"".join(queue)
-            is_last = joined == len(queue)
-            accepted = engine.write(self.stream_id, data, end=end and is_last)
+        queue = self._queue
+        if len(queue) > 1 and self._queued <= _SEND_BATCH:
+            queue[:] = (b"".join(queue),)
+        end = self._end_queued
+        if end and not queue:
+            queue.append(b"")
+        while queue:
+            data = queue[0]
+            accepted = engine.write(self.stream_id, data, end=end and len(queue) == 1)
             self._queued -= accepted
             if accepted < len(data):
-                queue[:joined] = (memoryview(data)[accepted:],)
+                queue[0] = memoryview(data)[accepted:]
                 self._blocked = True
                 return
-            del queue[:joined]
-            if is_last:
-                break
+            del queue[0]
         self._blocked = False
         if self._drained is not None:
             self._wake_writer()

@@ -264,7 +264,8 @@ async def test_a_slow_origin_makes_the_visitor_wait(tunnelled):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n%8d" % received)
 
     async with RawOrigin(script) as origin, tunnelled(origin.address) as (_, _, visitor):
-        asking = asyncio.create_task(visitor.post("/", content=body()))
+        # The visitor is held on purpose: for as long as the other end takes its time.
+        asking = asyncio.create_task(visitor.post("/", content=body(), timeout=None))
         assert await settled(lambda: sent) < 24 << 20
         answer_now.set()
         assert int((await asking).text) == sent

@@ -21,7 +21,7 @@ async def tunnelled(
         async with LocalEdge(fin=fin, **(edge_options or {})) as edge:
             async with (
                 QuickTunnel(app, edge.config(**options), state=state) as tunnel,
-                edge.httpx_client(base_url=tunnel.url, timeout=30) as visitor,
+                edge.httpx_client(base_url=tunnel.url) as visitor,
             ):
                 yield edge, tunnel, visitor
             assert list(edge.violations) == []
