@@ -44,7 +44,7 @@ class ConnectionPlan:
 
 
 class HaConnection:
-    """One registered connection. `open`, then `serve` until it ends, then `aclose`.
+    """One connection. `dial`, `register`, then `serve` until it ends, then `aclose`.
 
     Args:
         plan: what it shares with the others.
@@ -78,15 +78,11 @@ class HaConnection:
         self._requests: dict[RequestStream, asyncio.Task[None] | None] = {}
         self._idle: asyncio.Future[None] | None = None  # made when somebody waits for it
 
-    async def open(
-        self, *, replace_existing: bool = False, previous_attempts: int = 0
-    ) -> Registration:
-        """Dial and register.
+    async def dial(self) -> None:
+        """Connect to the edge.
 
         Raises:
             DialError: no connection came about.
-            RegistrationError: the edge refused.
-            ConnectionLost: the connection ended before the answer.
         """
         plan = self._plan
         clock = asyncio.get_running_loop().time
@@ -101,6 +97,23 @@ class HaConnection:
         self._emit(Dialled(self.conn_index, self.address, "quic", clock() - began))
         self._transport = transport
         self.local_port = transport.local_port
+
+    async def register(
+        self, *, replace_existing: bool = False, previous_attempts: int = 0
+    ) -> Registration:
+        """Have the edge send requests over this connection.
+
+        Args:
+            replace_existing: see `ControlSession.register`.
+            previous_attempts: see there.
+
+        Raises:
+            RegistrationError: the edge refused.
+            ConnectionLost: the connection ended before the answer.
+        """
+        plan, transport = self._plan, self._transport
+        if transport is None:
+            raise LocalProtocolError("register() needs a connection that was dialled")
         control = ControlSession(await transport.control_stream(), plan.identity)
         control.start()
         self._control = control
@@ -131,7 +144,7 @@ class HaConnection:
             ConnectionLost: the connection ended otherwise.
         """
         if self._transport is None or self.registration is None:
-            raise LocalProtocolError("serve() needs a connection that was opened")
+            raise LocalProtocolError("serve() needs a connection that is registered")
         facts = ConnectionFacts(self.conn_index, self.registration.colo)
         requests, start_task = self._requests, task_starter(asyncio.get_running_loop())
 
@@ -207,7 +220,7 @@ class HaConnection:
     def stalled(self) -> StalledQuic:
         """How the guard serves this connection while the event loop is blocked."""
         if self._transport is None:
-            raise LocalProtocolError("the connection was not opened")
+            raise LocalProtocolError("the connection was not dialled")
         return self._transport.stalled
 
     def statistics(self) -> TransportStatistics | None:

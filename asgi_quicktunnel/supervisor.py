@@ -80,6 +80,7 @@ class Supervisor:
         self._addresses = AddressBook()
         self._discovered: tuple[EdgeAddress, ...] = ()
         self._connections: dict[int, HaConnection] = {}
+        self._registering: set[asyncio.Future[None]] = set()
         self._abandoned: set[HaConnection] = set()
         self._retiring: set[HaConnection] = set()
         self._retirements: set[asyncio.Task[None]] = set()
@@ -133,11 +134,14 @@ class Supervisor:
         Source: design.md §4 (Shutdown), protocol.md §5.9.
         """
         self._draining = True
-        connections = self.connections
         try:
             if grace_period > 0:
-                self._emit(Draining(sum(each.requests for each in connections), grace_period))
+                in_flight = sum(each.requests for each in self.connections)
+                self._emit(Draining(in_flight, grace_period))
                 async with asyncio.timeout(grace_period):
+                    if self._registering:  # the edge may have done it, and send requests
+                        await asyncio.wait(self._registering, timeout=_RPC_TIMEOUT)
+                    connections = self.connections
                     if not hand_over:
                         await asyncio.gather(*map(self._unregister, connections))
                     await self._plan.origin.drain()
@@ -198,7 +202,7 @@ class Supervisor:
             await connection.aclose()
 
     async def _unregister(self, connection: HaConnection) -> None:
-        await connection.unregister(timeout=_UNREGISTER_TIMEOUT)
+        await connection.unregister(timeout=_RPC_TIMEOUT)
         self._indexes.record(connection.conn_index, connection.address, registered=False)
         self._indexes.release(connection.conn_index)
 
@@ -211,7 +215,9 @@ class Supervisor:
             try:
                 await self._look_up()
                 connection = self._connection(conn_index, local_port)
-                await self._register(connection, policy, replace_existing=held_before)
+                if not await self._open(connection, policy, replace_existing=held_before):
+                    await self._abandon(connection)
+                    return None
                 held_before = True
                 await self._serve(connection)
             except QuickTunnelError as exc:
@@ -299,25 +305,36 @@ class Supervisor:
         )
         return retry.after
 
-    async def _register(
+    async def _open(
         self, connection: HaConnection, policy: ReconnectPolicy, *, replace_existing: bool
-    ) -> None:
-        clock = asyncio.get_running_loop().time
-        began = clock()
+    ) -> bool:
+        """Dial and register; False when draining began in between."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         index, address = connection.conn_index, connection.address
         self._connections[index] = connection
         was_held = self._indexes.previous(index) is not None
         self._indexes.record(index, address, registered=was_held)
-        registration = await connection.open(
-            replace_existing=replace_existing or was_held, previous_attempts=policy.retries
-        )
+        await connection.dial()
+        if self._draining:  # the others may unregister first, and the tunnel be gone
+            return False
+        answered = loop.create_future()
+        self._registering.add(answered)
+        try:
+            registration = await connection.register(
+                replace_existing=replace_existing or was_held, previous_attempts=policy.retries
+            )
+        finally:
+            answered.set_result(None)
+            self._registering.discard(answered)
         self._indexes.record(index, address, registered=True)
         self._guard.watch(connection.stalled)
         policy.on_registered()
         self._renewal.on_registered(index)
-        self._emit(Registered(index, address, registration, clock() - began))
+        self._emit(Registered(index, address, registration, loop.time() - began))
         if self._settled_at is None:
-            self._settled_at = clock()
+            self._settled_at = loop.time()
+        return True
 
     async def _serve(self, connection: HaConnection) -> None:
         registration = connection.registration
@@ -393,4 +410,4 @@ async def _first_of(tasks: Collection[_Keeper], *, timeout: float) -> None:
 
 
 _TRIES_BEFORE_PARKING = 3
-_UNREGISTER_TIMEOUT = 5.0  # s; protocol.md §9.1, rpc-timeout
+_RPC_TIMEOUT = 5.0  # s; protocol.md §9.1, rpc-timeout

@@ -11,7 +11,7 @@ import pytest
 from asgi_quicktunnel import QuickTunnel
 from asgi_quicktunnel.emulator import LocalEdge
 from asgi_quicktunnel.emulator.connection import ConnectionState
-from asgi_quicktunnel.events import Drained, Draining, RequestDone
+from asgi_quicktunnel.events import Dialled, Drained, Draining, RequestDone
 
 pytestmark = pytest.mark.anyio
 
@@ -102,6 +102,76 @@ async def test_a_grace_period_of_nought_closes_at_once():
         assert gate.cancelled
         await asking
     assert not any(isinstance(event, Draining) for event in events)
+
+
+async def ending_when_dialling(tunnel):
+    """The task of `aclose`, which begins with the next dial."""
+    loop = asyncio.get_running_loop()
+    begun = loop.create_future()
+    discover = tunnel._supervisor._discover
+
+    async def discover_and_end():
+        begun.set_result(loop.create_task(tunnel.aclose()))
+        return await discover()
+
+    tunnel._supervisor._discover = discover_and_end
+    return await begun
+
+
+async def test_what_is_dialled_at_the_end_is_not_registered():
+    """The other connections may unregister first, and the edge know the tunnel no more."""
+    gate = Gate()
+    with anyio.fail_after(30):
+        async with LocalEdge(edges=2, withdraw_names=True) as edge:
+            tunnel = QuickTunnel(gate, edge.config(ha_connections=2))
+            await tunnel.start()
+            await tunnel.wait_ready()
+            async with edge.httpx_client(base_url=tunnel.url) as visitor:
+                asking = asyncio.create_task(visitor.get("/"))
+                await gate.entered.wait()
+                ending = await ending_when_dialling(tunnel)
+                await edge.wait_for(lambda: len(edge.connections) == 2)
+                second = edge.connections[1]
+                await second.wait_closed()
+                assert not ending.done()
+                assert second.control.requests == []
+                gate.open.set()
+                assert (await asking).text == "whole"
+                await ending
+            assert list(edge.violations) == []
+
+
+async def test_what_is_being_registered_at_the_end_is_unregistered_too():
+    """The edge sends no request over it while the answers under way are awaited."""
+    gate = Gate()
+    with anyio.fail_after(30):
+        async with LocalEdge(edges=2, withdraw_names=True) as edge:
+            tunnel = QuickTunnel(gate, edge.config(ha_connections=2))
+            dialled = asyncio.Event()
+
+            def on_event(event):
+                if isinstance(event, Dialled) and event.conn_index == 1:
+                    dialled.set()
+
+            tunnel.add_listener(on_event)
+            await tunnel.start()
+            await tunnel.wait_ready()
+            async with edge.httpx_client(base_url=tunnel.url) as visitor:
+                asking = asyncio.create_task(visitor.get("/"))
+                await gate.entered.wait()
+                await dialled.wait()
+                ending = asyncio.create_task(tunnel.aclose())
+                first, second = edge.connections
+                for each in (second, first):
+                    await edge.wait_for(
+                        lambda each=each: each.state is ConnectionState.UNREGISTERED
+                    )
+                assert not ending.done()
+                assert (await visitor.get("/late")).status_code == 530
+                gate.open.set()
+                assert (await asking).text == "whole"
+                await ending
+            assert list(edge.violations) == []
 
 
 @pytest.mark.slow

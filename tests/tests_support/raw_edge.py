@@ -150,7 +150,8 @@ async def connected(app, *, events=None, **changes):
         )
         connection = HaConnection(plan, 0, edge.address)
         with anyio.fail_after(10):
-            await connection.open()
+            await connection.dial()
+            await connection.register()
         serving = asyncio.create_task(connection.serve())
         try:
             with anyio.fail_after(60):

@@ -3,6 +3,7 @@
 from contextlib import asynccontextmanager
 
 import anyio
+import httpx
 
 from asgi_quicktunnel import QuickTunnel
 from asgi_quicktunnel.emulator import LocalEdge
@@ -21,7 +22,11 @@ async def tunnelled(
         async with LocalEdge(fin=fin, **(edge_options or {})) as edge:
             async with (
                 QuickTunnel(app, edge.config(**options), state=state) as tunnel,
-                edge.httpx_client(base_url=tunnel.url) as visitor,
+                edge.httpx_client(base_url=tunnel.url, timeout=_PATIENCE) as visitor,
             ):
                 yield edge, tunnel, visitor
             assert list(edge.violations) == []
+
+
+# s; httpx gives one call so long, and it sends a whole body of bytes in one call
+_PATIENCE = httpx.Timeout(5, write=30)

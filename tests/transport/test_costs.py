@@ -73,7 +73,7 @@ class Visitor:
             assert (reader.rest, end) == (BODY, True)
             waiting.remove(stream_id)
 
-    async def register(self, opening):
+    async def register(self, registering):
         """Answer on the control stream until the connection is registered."""
         loop = asyncio.get_running_loop()
         server = RegistrationServer()
@@ -87,7 +87,7 @@ class Visitor:
             self.sock.send(frame(0, server.data_to_send()))
             if not requests:
                 datagram = await loop.sock_recv(self.sock, 65535)
-        await opening
+        await registering
 
 
 @asynccontextmanager
@@ -107,7 +107,8 @@ async def visitor(app=answer):
         connection = HaConnection(plan, 0, EdgeAddress("127.0.0.1", sock.getsockname()[1]))
         here = Visitor(sock, engine)
         with anyio.fail_after(60):
-            await here.register(asyncio.create_task(connection.open()))
+            await connection.dial()
+            await here.register(asyncio.create_task(connection.register()))
             serving = asyncio.create_task(connection.serve())
             try:
                 yield here
