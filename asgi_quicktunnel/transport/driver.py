@@ -1,13 +1,8 @@
-"""One engine on an event loop: its clock, its timer, its streams, one transmit per turn.
-
-The engine is touched under one lock, held for no call into the app: while the loop is stalled the
-guard's thread takes it and does the loop's work (engine-notes.md §4).
-"""
+"""One engine on an event loop: its timer, its streams, one transmit per turn."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
@@ -25,8 +20,9 @@ from asgi_quicktunnel.transport.engine import (
     StreamStopped,
     Writable,
 )
-from asgi_quicktunnel.transport.handshake import HandshakeStep, ThreadedHandshake
+from asgi_quicktunnel.transport.handshake import ThreadedHandshake
 from asgi_quicktunnel.transport.quic_stream import QuicStream
+from asgi_quicktunnel.transport.timed_engine import TimedEngine
 
 __all__ = ["EngineDriver"]
 
@@ -50,13 +46,13 @@ class EngineDriver:
         keep_alive: float | None = 1.0,
     ) -> None:
         self.streams: dict[int, QuicStream] = {}
+        self._timed = TimedEngine(engine, keep_alive=keep_alive)
         self._engine = engine
-        self._lock = threading.Lock()
+        self._lock = self._timed.lock
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[Closed] = self._loop.create_future()
         self._send_datagrams = send_datagrams
         self._on_stream = on_stream
-        self._keep_alive = keep_alive
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._lost: ConnectionLost | None = None
         self._touched: dict[QuicStream, None] = {}
@@ -65,9 +61,7 @@ class EngineDriver:
         self._owes = True  # a transmit, after what is being dispatched
         self._handshake: ThreadedHandshake | None = None  # while it is done in a thread
         self._timer: asyncio.TimerHandle | None = None
-        self._last_heard = clock()
         self.wakeups = 0
-        self.armed = self._last_heard
         self.schedule_transmit()
 
     async def wait_connected(self) -> None:
@@ -92,7 +86,7 @@ class EngineDriver:
         Raises:
             ConnectionLost: the connection ended before it was complete.
         """
-        handshake = self._handshake = ThreadedHandshake(self._step, executor)
+        handshake = self._handshake = ThreadedHandshake(self._timed.step, executor)
         try:
             while not self._connected.done():
                 events, to_send = await handshake.step()
@@ -106,16 +100,6 @@ class EngineDriver:
             raise self._lost
         self.datagrams_received(handshake.unread)
 
-    def _step(self, datagrams: Sequence[bytes]) -> HandshakeStep:
-        """All of the engine's work, in the thread of a handshake."""
-        with self._lock:
-            now = clock()
-            self._receive(datagrams, now)
-            self._work(now + _CLOCK_RESOLUTION)
-            to_send = self._engine.datagrams_to_send(now=now)
-            events = self._engine.poll_events(_EVENTS_PER_TURN)
-            return HandshakeStep(events, to_send, self._engine.next_timeout())
-
     @property
     def lost(self) -> ConnectionLost | None:
         """What ended the connection, or None while it lives."""
@@ -124,7 +108,12 @@ class EngineDriver:
     @property
     def is_connected(self) -> bool:
         """Whether the handshake is complete and the connection not over."""
-        return self._connected.done() and self._lost is None
+        return self._timed.is_connected
+
+    @property
+    def armed(self) -> float:
+        """When the timer is looked at next, on `clock`."""
+        return self._timed.armed
 
     def datagrams_received(self, datagrams: Sequence[bytes]) -> None:
         """Take what one wake-up of the socket brought."""
@@ -134,9 +123,7 @@ class EngineDriver:
         if self._handshake is not None:
             self._handshake.datagrams_received(datagrams)
             return
-        with self._lock:
-            self._receive(datagrams, clock())
-            events = self._engine.poll_events(_EVENTS_PER_TURN)
+        events = self._timed.receive(datagrams)
         # Transmit after the tasks that this starts, so that what they say first goes with it. One
         # that is due already would go before them: uvloop reads sockets before it runs those.
         if self._due is not None:
@@ -170,7 +157,7 @@ class EngineDriver:
             with self._lock:
                 self._engine.close(code, reason)
             self._transmit_now()
-            while self._lost is None and (events := self._poll()):
+            while self._lost is None and (events := self._timed.poll()):
                 self._dispatch(events)  # what stood before the close in the queue
             if self._lost is None:
                 self._finish(Closed(code=code, reason=reason))
@@ -261,26 +248,17 @@ class EngineDriver:
         Returns:
             What to send.
         """
-        with self._lock:
-            if self._lost is not None:
-                return ()
-            now = clock()
-            self._receive(datagrams, now)
-            self._work(now)
-            return self._engine.datagrams_to_send(now=now)
+        return self._timed.serve_stalled(datagrams)
 
     def close_stalled(self) -> Sequence[bytes]:
         """Close without the loop, which is gone for good; what to send."""
-        with self._lock:
-            if self._lost is not None:
-                return ()
-            self._engine.close(0, "")
-            self._lost = Closed(code=0, reason="").as_error()
-            return self._engine.datagrams_to_send(now=clock())
+        to_send = self._timed.close_stalled()
+        self._lost = self._lost or Closed(code=0, reason="").as_error()
+        return to_send
 
     def disown(self) -> None:
         """Never send again, in a forked child: the connection is the parent's."""
-        self._lock = threading.Lock()  # another thread may have held the old one
+        self._timed.disown()
         self._lost = ConnectionLost("the connection belongs to the parent process")
 
     def resume(self) -> None:
@@ -291,32 +269,8 @@ class EngineDriver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._dispatch(self._poll())
+        self._dispatch(self._timed.poll())
         self._transmit_now()
-
-    def _receive(self, datagrams: Sequence[bytes], now: float) -> None:
-        if self.armed + _LATE < now:
-            # Due timers first, or a backlog restarts the idle timer of a dead connection.
-            due = self._engine.next_timeout()
-            if due is not None and due + _LATE < now:
-                self._engine.handle_timeout(now=now)
-        if datagrams:
-            self._last_heard = now
-            self._engine.receive_datagrams(datagrams, now=now)
-
-    def _work(self, now: float) -> None:
-        """What is due at `now`: the engine's timers and the keep-alive."""
-        due = self._engine.next_timeout()
-        if due is not None and due <= now:
-            self._engine.handle_timeout(now=now)
-        if self._keep_alive is not None and self._last_heard + self._keep_alive <= now:
-            self._last_heard = now
-            if self.is_connected:
-                self._engine.ping()
-
-    def _poll(self) -> list[EngineEvent]:
-        with self._lock:
-            return self._engine.poll_events(_EVENTS_PER_TURN)
 
     def _transmit(self) -> None:
         self._due = None
@@ -343,9 +297,7 @@ class EngineDriver:
 
     def _settle(self, now: float) -> None:
         """What follows a transmit, and would have held it up."""
-        with self._lock:
-            events = self._engine.poll_events(_EVENTS_PER_TURN)
-            due = self._engine.next_timeout()
+        events, due = self._timed.settle()
         if events:
             self._dispatch(events)
             self.schedule_transmit()
@@ -379,6 +331,7 @@ class EngineDriver:
                     if stream := streams.get(event.stream_id):
                         stream.handle_reset(event.code)
                 elif isinstance(event, Connected):
+                    self._timed.is_connected = True
                     if not self._connected.done():
                         self._connected.set_result(None)
                 else:
@@ -394,30 +347,25 @@ class EngineDriver:
             self._on_stream(stream)
 
     def _arm_timer(self, due: float | None, now: float) -> None:
-        if self._lost is not None:
-            return
-        if self._keep_alive is not None:
-            wake = self._last_heard + self._keep_alive
-            due = wake if due is None else min(due, wake)
-        if due is None:
+        if due is None or self._lost is not None:
             return
         if self._timer is not None:
-            if self.armed <= due:
+            if self._timed.armed <= due:
                 return  # it looks again when it fires, which is cheaper than a new timer each time
             self._timer.cancel()
-        self.armed = due
+        self._timed.armed = due
         self._timer = self._loop.call_later(max(0.0, due - now), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         if self._lost is not None:
             return
-        with self._lock:
-            self._work(clock() + _CLOCK_RESOLUTION)
+        self._timed.run_due()
         self._transmit_now()
 
     def _finish(self, closed: Closed, *, in_silence: bool = False) -> None:
         self._lost = closed.as_error()
+        self._timed.is_connected = False
         # A connection that failed here still has its close frame to send.
         if not in_silence:
             with self._lock:
@@ -437,8 +385,5 @@ class EngineDriver:
             self.closed.set_result(closed)
 
 
-_LATE = 1.0  # s; a timer so late means that the loop was stalled
-_EVENTS_PER_TURN = 256  # not all of a large backlog, or it stalls the loop
 _ALONE = 2  # streams: one, and the control stream
 _MANY = 16  # streams; fewer suit 16 requests at a time, more suit 64: it does well at both
-_CLOCK_RESOLUTION = 1e-4  # s; asyncio fires a timer up to one clock tick early
