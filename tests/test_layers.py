@@ -16,8 +16,8 @@ ROOT = Path(asgi_quicktunnel.__file__).parent
 # Upwards only: a module imports from the rows above its own; those in one row do not know each
 # other. A folder is one entry, and its modules may import each other.
 ROWS = (
-    ("beside", "errors", "supervision", "private_directory", "project", "interpreter", "tasks"),
-    ("model", "origin_address"),
+    ("beside", "errors", "supervision", "private_directory", "project", "interpreter", "eager"),
+    ("model", "origin_address", "tasks"),
     ("option_values",),
     ("config", "events"),
     ("protocol", "srv"),
