@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from asgi_quicktunnel.control import ControlSession, local_configuration
@@ -14,7 +15,7 @@ from asgi_quicktunnel.model import Credentials, EdgeAddress, Registration
 from asgi_quicktunnel.origin.base import ConnectionFacts, Origin
 from asgi_quicktunnel.protocol.registration import ClientIdentity
 from asgi_quicktunnel.statistics import ConnectionStatistics
-from asgi_quicktunnel.tasks import task_starter
+from asgi_quicktunnel.tasks import start_task
 from asgi_quicktunnel.transport.base import RequestStream, TransportStatistics
 from asgi_quicktunnel.transport.engine import ClientSettings
 from asgi_quicktunnel.transport.engines import Engine
@@ -146,13 +147,15 @@ class HaConnection:
         if self._transport is None or self.registration is None:
             raise LocalProtocolError("serve() needs a connection that is registered")
         facts = ConnectionFacts(self.conn_index, self.registration.colo)
-        requests, start_task = self._requests, task_starter(asyncio.get_running_loop())
+        requests, loop = self._requests, asyncio.get_running_loop()
 
-        def answer(stream: RequestStream) -> None:
-            requests[stream] = None
-            task = start_task(self._answer(stream, facts))
-            if stream in requests:  # otherwise it has ended
-                requests[stream] = task
+        def answer(streams: Sequence[RequestStream]) -> None:
+            is_alone = len(streams) == 1
+            for stream in streams:
+                requests[stream] = None
+                task = start_task(self._answer(stream, facts), loop, is_alone=is_alone)
+                if stream in requests:  # otherwise it has ended
+                    requests[stream] = task
 
         await self._transport.serve(answer)
 

@@ -7,17 +7,22 @@ import gc
 import anyio
 import pytest
 
-from asgi_quicktunnel.tasks import task_starter
+from asgi_quicktunnel.tasks import start_task
 
 pytestmark = pytest.mark.anyio
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
+
+
+def begin(coroutine):
+    """Start a task in the turn of the loop that this is."""
+    return start_task(coroutine, asyncio.get_running_loop(), is_alone=True)
 
 
 def start(coroutine):
     """Start a task as requests are: from a callback of the loop, outside of any task."""
     loop = asyncio.get_running_loop()
     started = loop.create_future()
-    loop.call_soon(lambda: started.set_result(task_starter(loop)(coroutine)))
+    loop.call_soon(lambda: started.set_result(begin(coroutine)))
     return started
 
 
@@ -32,7 +37,7 @@ async def test_a_task_begins_at_once():
         steps.append(asyncio.current_task())
 
     outer = asyncio.current_task()
-    task = task_starter(asyncio.get_running_loop())(work())
+    task = begin(work())
     assert steps == [task]
     assert asyncio.current_task() is outer
     go_on.set()
@@ -135,7 +140,7 @@ async def test_a_cancellation_waits_for_the_task_that_is_waited_for():
 
     child = asyncio.create_task(inner())
     await asyncio.sleep(0)
-    task = task_starter(asyncio.get_running_loop())(outer(child))
+    task = begin(outer(child))
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
@@ -151,7 +156,7 @@ async def test_a_task_may_go_on_after_a_cancellation():
         except asyncio.CancelledError:
             await asyncio.sleep(0)
 
-    task = task_starter(asyncio.get_running_loop())(work())
+    task = begin(work())
     task.cancel()
     await asyncio.wait({task})
     assert not task.cancelled()
@@ -166,7 +171,7 @@ async def test_what_a_task_waits_for_may_fail():
         with pytest.raises(ValueError, match="on purpose"):
             await waits_for
 
-    task = task_starter(asyncio.get_running_loop())(work())
+    task = begin(work())
     waits_for.set_exception(ValueError("on purpose"))
     await task
 
@@ -203,7 +208,7 @@ async def test_a_scope_of_anyio_ends_a_task_that_has_just_begun():
         scopes.append("after")
         await anyio.sleep(0)
 
-    task = task_starter(asyncio.get_running_loop())(work())
+    task = begin(work())
     scopes[0].cancel()
     await task
     assert scopes[0].cancelled_caught
@@ -213,29 +218,32 @@ async def test_a_scope_of_anyio_ends_a_task_that_has_just_begun():
 async def test_all_steps_of_a_task_share_a_context_of_its_own():
     """What the first step sets the others see, and nobody outside."""
 
+    seen = []
+
     async def work():
         VARIABLE.set("inside")
         await asyncio.sleep(0)
-        return VARIABLE.get()
+        seen.append(VARIABLE.get())
 
     VARIABLE.set("outside")
-    task = task_starter(asyncio.get_running_loop())(work())
+    task = begin(work())
     assert VARIABLE.get() == "outside"
-    assert await task == "inside"
+    await task
+    assert seen == ["inside"]
 
 
-async def test_a_task_says_what_it_runs():
-    """Its repr names the coroutine, and its stack shows where it waits."""
+async def test_tasks_that_begin_together_do_all_the_same():
+    """Whether they begin at once or in the next turn."""
+    steps = []
 
-    async def waiting_on_purpose():
-        await asyncio.Event().wait()
+    async def work(name):
+        steps.append(name)
+        await asyncio.sleep(0)
+        steps.append(name)
 
-    task = task_starter(asyncio.get_running_loop())(waiting_on_purpose())
-    assert "waiting_on_purpose" in repr(task)
-    (frame,) = task.get_stack()
-    assert frame.f_code.co_name == "waiting_on_purpose"
-    task.cancel()
-    await asyncio.wait({task})
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(start_task(work(name), loop, is_alone=False) for name in "abc"))
+    assert steps == list("abcabc")
 
 
 async def test_tasks_leave_no_garbage():
@@ -250,14 +258,13 @@ async def test_tasks_leave_no_garbage():
     async def failing():
         raise ValueError
 
-    starter = task_starter(asyncio.get_running_loop())
-    await asyncio.gather(starter(at_once()), starter(later()))
+    await asyncio.gather(begin(at_once()), begin(later()))
     gc.collect()
     gc.disable()
     try:
         for work in (at_once, later, failing):
             for _ in range(20):
-                task = starter(work())
+                task = begin(work())
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
                 task.exception()
@@ -279,10 +286,9 @@ async def test_a_task_factory_makes_the_task():
         pass
 
     loop = asyncio.get_running_loop()
-    start_task = task_starter(loop)
     loop.set_task_factory(note)
     try:
-        task = start_task(work())
+        task = begin(work())
     finally:
         loop.set_task_factory(None)
     await task

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -139,14 +139,14 @@ class EdgeTransport(Protocol):
         """The stream that carries the registration RPC; the same one at each call."""
         ...
 
-    async def serve(self, on_request: Callable[[RequestStream], None]) -> None:
+    async def serve(self, on_requests: Callable[[Sequence[RequestStream]], None]) -> None:
         """Hand over requests until `aclose` is called.
 
         A call rather than an iteration: an iteration costs each request two turns of the loop.
 
         Args:
-            on_request: called with each request as it arrives, and at once with those that came
-                before; it must not block.
+            on_requests: called with the requests that arrived together, and at once with those that
+                came before; it must not block.
 
         Raises:
             ConnectionLost: the connection ended otherwise.

@@ -34,6 +34,7 @@ class EngineDriver:
         engine: a connection that has just begun.
         send_datagrams: called with the UDP payloads of one transmit.
         on_stream: called with each stream that the peer opens, when its first bytes can be read.
+        on_batch_end: called when all that came together has been told of.
         keep_alive: seconds of silence after which a PING is sent; None sends none.
     """
 
@@ -43,6 +44,7 @@ class EngineDriver:
         *,
         send_datagrams: Callable[[Sequence[bytes]], None],
         on_stream: Callable[[QuicStream], None] | None = None,
+        on_batch_end: Callable[[], None] | None = None,
         keep_alive: float | None = 1.0,
     ) -> None:
         self.streams: dict[int, QuicStream] = {}
@@ -53,6 +55,7 @@ class EngineDriver:
         self.closed: asyncio.Future[Closed] = self._loop.create_future()
         self._send_datagrams = send_datagrams
         self._on_stream = on_stream
+        self._on_batch_end = on_batch_end
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._lost: ConnectionLost | None = None
         self._touched: dict[QuicStream, None] = {}
@@ -315,7 +318,7 @@ class EngineDriver:
         try:
             for event in events:
                 if self._lost is not None:
-                    return
+                    break
                 if isinstance(event, Readable):
                     if stream := streams.get(event.stream_id):
                         stream.handle_readable()
@@ -336,6 +339,8 @@ class EngineDriver:
                         self._connected.set_result(None)
                 else:
                     self._finish(event)
+            if self._on_batch_end is not None:
+                self._on_batch_end()
         finally:
             self._dispatching = outer
 

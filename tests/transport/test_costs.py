@@ -39,6 +39,7 @@ START = {
     "status": 200,
     "headers": [(b"content-type", b"text/plain"), (b"content-length", b"100")],
 }
+MANY_START_AT_ONCE = sys.version_info >= (3, 12)
 
 
 async def answer(scope, receive, send):
@@ -155,11 +156,12 @@ def system_calls(calls):
 
 async def test_a_request_costs_the_engine_as_few_calls_as_can_be():
     """One read and one write a request; a wake-up is one call, however many requests it brings, and
-    so is a transmit of 16 answers, behind which there is one look at what is left.
+    so is a transmit of 16 answers. Tasks that start at once leave one look behind all transmits.
     """
+    looks = 1 if MANY_START_AT_ONCE else 2
     async with known_visitor() as here:
         await here.ask(32)
-        twice = {"datagrams_to_send": 2, "next_timeout": 1, "poll_events": 2}
+        twice = {"datagrams_to_send": 2, "next_timeout": looks, "poll_events": 1 + looks}
         assert here.engine.calls == {"receive_datagrams": 1, "read": 32, "write": 32, **twice}
         here.engine.calls.clear()
         await here.ask(1)
@@ -204,8 +206,8 @@ async def test_a_request_costs_few_calls_of_python():
         assert calls.total() <= 200 * 32
         with counted() as calls:
             await here.ask(1)
-        assert calls["python"] <= 106
-        assert calls.total() <= 222
+        assert calls["python"] <= 110
+        assert calls.total() <= 230
 
 
 async def test_a_lone_answer_is_sent_before_its_task_ends():
