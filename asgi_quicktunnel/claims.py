@@ -7,10 +7,10 @@ indexes as `ha_connections` says; when another one comes it keeps one and gives 
 a holder ends, however it ends, the kernel frees its lock, and a process that waits, or the one that
 the supervisor starts in its place, takes the index over.
 
-The holder leaves in the file which edge address it uses and whether it is registered there. Others
-stay away from that address, because the edge takes one connection of a connector on each of its
-servers; and who takes the index over dials the same address and says `replaceExisting` when the
-last holder ended without unregistering.
+The holder leaves in the file which edge address it uses, whether it is registered there, and
+whether one before it may still be. Others stay away from that address, because the edge takes one
+connection of a connector on each of its servers; and who takes the index over dials the same
+address and says `replaceExisting` when the last holder, or that one, ended without unregistering.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class SharedIndexes:
         self._wanted = wanted
         self._given_up: set[int] = set()
         self._recalled: dict[int, EdgeAddress] = {}
+        self._left: set[int] = set()  # of those, the ones that nothing has replaced yet
         self._is_alone = True
 
     @property
@@ -73,7 +74,8 @@ class SharedIndexes:
         left = {
             index: record.address
             for index in free
-            if (record := _read(self._locks[index])) is not None and record.registered
+            if (record := _read(self._locks[index])) is not None
+            and (record.registered or record.left)
         }
         move = choose(
             mine,
@@ -85,6 +87,7 @@ class SharedIndexes:
         )
         claimed = tuple(index for index in move.claim if self._locks[index].try_acquire())
         self._recalled.update({index: left[index] for index in claimed if index in left})
+        self._left.update(index for index in claimed if index in left)
         if self.mine:
             self._waiting.release()
         else:
@@ -103,13 +106,17 @@ class SharedIndexes:
     def record(self, conn_index: int, address: EdgeAddress, *, registered: bool) -> None:
         """See `Indexes`."""
         lock = self._locks[conn_index]
+        if registered:  # which replaced what was left
+            self._left.discard(conn_index)
         if lock.is_held:
+            left = conn_index in self._left
             with suppress(OSError):  # a full disk: others then only guess where we are
-                lock.write(_Record(address, registered).encode())
+                lock.write(_Record(address, registered, left).encode())
 
     def release(self, conn_index: int, *, for_good: bool = False) -> None:
         """See `Indexes`."""
         self._recalled.pop(conn_index, None)
+        self._left.discard(conn_index)
         self._locks[conn_index].release()
         if for_good:
             self._given_up.add(conn_index)
@@ -127,20 +134,29 @@ class SharedIndexes:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What the holder of an index leaves in its file."""
+    """What the holder of an index leaves in its file.
+
+    Attributes:
+        address: where it dials, or has dialled.
+        registered: whether it is registered there.
+        left: whether an earlier holder may be, which ended without a word.
+    """
 
     address: EdgeAddress
     registered: bool
+    left: bool
 
     def encode(self) -> bytes:
         address = self.address
-        return json.dumps([address.ip, address.port, address.region, self.registered]).encode()
+        facts = [address.ip, address.port, address.region, self.registered, self.left]
+        return json.dumps(facts).encode()
 
 
 def _read(lock: FileLock) -> _Record | None:
     try:
-        ip, port, region, registered = json.loads(lock.read())
-        return _Record(EdgeAddress(str(ip), int(port), int(region)), registered is True)
+        ip, port, region, registered, left = json.loads(lock.read())
+        address = EdgeAddress(str(ip), int(port), int(region))
+        return _Record(address, registered is True, left is True)
     except (OSError, ValueError, TypeError, RecursionError):
         return None
 

@@ -314,7 +314,7 @@ class Supervisor:
         index, address = connection.conn_index, connection.address
         self._connections[index] = connection
         was_held = self._indexes.previous(index) is not None
-        self._indexes.record(index, address, registered=was_held)
+        self._indexes.record(index, address, registered=False)
         await connection.dial()
         if self._draining:  # the others may unregister first, and the tunnel be gone
             return False

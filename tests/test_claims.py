@@ -101,6 +101,29 @@ def test_the_next_process_of_a_reloader_has_all_at_once(worker):
     assert (second.previous(0), second.previous(1)) == (HERE, THERE)
 
 
+def test_who_takes_over_is_not_registered_before_it_is(worker):
+    """The others don't rely on it; the next one still hears what was left, until it is replaced."""
+    first = worker(wanted=1)
+    first.move(None)
+    first.record(0, HERE, registered=True)
+    first.close()
+    second, other = worker(wanted=1), worker(wanted=1)
+    second.move(None)
+    second.record(0, HERE, registered=False)
+    assert not other.others_registered()
+    assert other.elsewhere == [HERE]
+    second.close()
+    third = worker(wanted=1)
+    third.move(None)
+    assert third.previous(0) == HERE
+    third.record(0, HERE, registered=True)
+    assert other.others_registered()
+    third.record(0, HERE, registered=False)
+    third.release(0)
+    assert other.move(None).claim == (0,)
+    assert other.previous(0) is None
+
+
 def test_what_was_given_up_is_left_to_others(worker):
     """A process that was refused for good does not try again."""
     first = worker()
@@ -109,7 +132,9 @@ def test_what_was_given_up_is_left_to_others(worker):
     assert first.move(None).claim == (1,)
 
 
-@pytest.mark.parametrize("content", [b"", b"[1", b"{}", b"[1, 2, 3, 4, 5]", b'["a", "b", 0, true]'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[1", b"{}", b"[1, 2, 3, 4]", b'["a", "b", 0, true, false]']
+)
 def test_a_record_that_can_not_be_read_says_nothing(tmp_path, worker, content):
     """It may be written at this moment."""
     first, second = worker(), worker()

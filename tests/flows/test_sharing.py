@@ -166,6 +166,26 @@ async def test_who_leaves_in_silence_is_replaced_by_the_next(member):
             assert list(edge.violations) == []
 
 
+@pytest.mark.slow
+async def test_a_tunnel_that_is_gone_with_all_its_workers_is_replaced(member):
+    """Whom each of their successors takes an index over from was registered, and is no more."""
+    with anyio.fail_after(90):
+        async with LocalEdge(edges=4, withdraw_names=True) as edge:
+            before = [member(edge, f"before {number}") for number in range(4)]
+            after = [member(edge, f"after {number}") for number in range(4)]
+            async with all_of(*before):
+                await until(lambda: all(len(registered(each)) == 1 for each in before))
+                old = before[0].url
+                for each in before:  # as if it was killed
+                    await each._supervisor.drain(0.1, hand_over=True)
+            await edge.wait_for(lambda: len(edge.tunnels) == 0)
+            async with all_of(*after), edge.httpx_client() as visitor:
+                (url,) = {each.url for each in after}
+                assert url != old
+                assert (await visitor.get(url)).text.startswith("after")
+            assert len(edge.provisioning_requests) == 2
+
+
 async def test_a_kept_tunnel_that_the_edge_refuses_is_replaced(member, caplog):
     """Three refusals over 6 s, then a new tunnel; the log says that the URL has changed."""
     with anyio.fail_after(60):

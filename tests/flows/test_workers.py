@@ -28,7 +28,13 @@ app = QuickTunnelASGI(Starlette(routes=[Route("/", page)]))
 """
 
 SERVERS = {
-    "uvicorn": ("uvicorn", "worked_app:app", "--port", "0", "--workers", "4"),
+    "uvicorn": (
+        *("uvicorn", "worked_app:app", "--port", "0", "--workers", "4"),
+        *(
+            "--timeout-worker-healthcheck",
+            "60",
+        ),  # s; it kills a worker that a busy machine holds up
+    ),
     "gunicorn": (
         *("gunicorn", "worked_app:app", "--bind", "127.0.0.1:0", "--workers", "4"),
         *("--worker-class", "uvicorn_worker.UvicornWorker"),
