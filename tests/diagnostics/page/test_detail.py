@@ -1,5 +1,7 @@
 """The view of one request, in a browser."""
 
+import asyncio
+
 import pytest
 
 from tests_support.page_site import HOSTILE, SVG, open_detail, row
@@ -200,3 +202,27 @@ async def test_a_request_is_copied_as_curl_and_httpx(site, look):
             assert await page.evaluate("navigator.clipboard.readText()") == detail[kind]
             assert "/asked/copied" in detail[kind]
             await page.get_by_role("button", name=f"Copy as {kind}").wait_for()
+
+
+async def test_what_acts_on_a_request_waits_until_that_one_is_shown(site, look):
+    """While the next request is on its way nothing acts on it in the name of the last one."""
+    await site.visitor.get("/status/201")
+    await site.visitor.get("/status/202")
+    async with look(site.page) as page:
+        await open_detail(page, "/status/201")
+        edit = page.get_by_role("button", name="Edit and replay")
+        await edit.wait_for()
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def hold(route):
+            asked.set()
+            await answer.wait()
+            await route.continue_()
+
+        await page.route("**/_quicktunnel/requests/*", hold)
+        await row(page, "/status/202").click()
+        await asked.wait()
+        assert await edit.count() == 0
+        answer.set()
+        await edit.click()
+        assert await page.get_by_label("Path and query").input_value() == "/status/202"

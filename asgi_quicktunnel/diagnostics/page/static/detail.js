@@ -91,6 +91,7 @@ export class DetailPanel {
     this.#loading?.abort();
     clearTimeout(this.#timer);
     this.#timer = this.#loading = this.#detail = this.#exchange = this.#beside = this.#edit = null;
+    this.#actions.replaceChildren(); // they act on the request they were made for
     this.#fail('');
   }
 
