@@ -16,6 +16,8 @@ def start_eagerly(
 ) -> asyncio.Task[None]:
     """Make a task, and take its first step in this turn of the loop rather than in the next one.
 
+    Raises nothing of the coroutine's: what its first step came to is the task's.
+
     Source: https://docs.python.org/3.11/library/asyncio-extending.html#task-lifetime-support
     """
     begun = _begun(coroutine)

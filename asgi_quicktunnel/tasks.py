@@ -22,8 +22,9 @@ def start_task(
     Args:
         coroutine: what the task does.
         loop: the one that runs.
-        is_alone: whether nothing else begins in this turn. Where many begin, Python 3.11 begins
-            them in the next turn: what it lacks for more costs more than it saves.
+        is_alone: whether nothing else begins in this turn. Python 3.11 has no eager tasks; where
+            many begin, what stands in for them (`eager`) costs more than it saves, so that they
+            begin in the next turn there.
     """
     if loop.get_task_factory() is not None:
         return loop.create_task(coroutine)

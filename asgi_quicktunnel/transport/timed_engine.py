@@ -26,7 +26,7 @@ class TimedEngine:
     Attributes:
         engine: to be used under the lock.
         lock: held while the engine works.
-        armed: when the loop promised to look at the timers.
+        armed: when the loop promised to look at the timers, in seconds of `clock`.
         is_connected: whether the handshake is complete and the connection not over.
     """
 
@@ -50,7 +50,7 @@ class TimedEngine:
             return self.engine.poll_events(_EVENTS_PER_TURN)
 
     def settle(self) -> tuple[list[EngineEvent], float | None]:
-        """What a transmit has left to do: events, and when the next timer is due, or None."""
+        """What a transmit has left to do: events, and when on `clock` the next timer is due."""
         with self.lock:
             events = self.engine.poll_events(_EVENTS_PER_TURN)
             due = self.engine.next_timeout()
